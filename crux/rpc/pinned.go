@@ -1,0 +1,179 @@
+package rpc
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+
+	"fulcrum.example/crux"
+)
+
+// maxHandshakes bounds the handshakes that a pinned listener does at a time.
+const maxHandshakes = 64
+
+// PinnedConn is a stream between two endpoints that know each other. It is
+// closed when a revocation ends the right to it.
+type PinnedConn struct {
+	net.Conn
+	peer crux.Peer
+}
+
+// Peer is who is at the other end.
+func (c *PinnedConn) Peer() crux.Peer { return c.peer }
+
+// Pinner dials and accepts pinned streams and watches over them. Close it after
+// the streams.
+type Pinner struct {
+	node  crux.Node
+	guard *guard
+}
+
+// NewPinner makes a pinner of the node's service.
+func NewPinner(n crux.Node) *Pinner {
+	return &Pinner{node: n, guard: newGuard(n.Keys(), false, logger(n.Log()))}
+}
+
+// Close ends the watch over the streams that Dial opened.
+func (p *Pinner) Close() error {
+	p.guard.close()
+	return nil
+}
+
+// Dial opens a stream to an endpoint that a PinnedListener serves. Errors:
+// Denied or Unknown when the server refuses, Unavailable when it is not there.
+func (p *Pinner) Dial(ctx context.Context, to crux.Endpoint) (*PinnedConn, error) {
+	addr, err := to.NetID.AddrPort()
+	if err != nil {
+		return nil, crux.Wrap("dial pinned", err)
+	}
+	raw, err := p.node.Dial(ctx, addr)
+	if err != nil {
+		return nil, crux.Wrap("dial pinned", err)
+	}
+	revoked := p.node.Keys().Revoked()
+	s, err := dialTLS(ctx, raw, p.node.Keys(), to, alpnPinned)
+	if err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return &PinnedConn{p.guard.add(ctx, s, to, revoked), s.peer}, nil
+}
+
+// PinnedListener accepts pinned streams for one endpoint. It is a net.Listener
+// whose connections are *PinnedConn.
+type PinnedListener struct {
+	net.Listener
+	keys  crux.Keys
+	self  crux.Endpoint
+	log   *slog.Logger
+	guard *guard
+
+	ready  chan *PinnedConn
+	failed chan error
+	stop   chan struct{}
+	once   sync.Once
+	work   sync.WaitGroup
+}
+
+// ListenPinned listens on a port of the node that the kernel chooses, for
+// callers that n's keys admit to inst.
+func ListenPinned(n crux.Node, inst crux.Inst) (*PinnedListener, error) {
+	ctx := context.Background()
+	l, err := n.Listen(ctx, 0)
+	if err != nil {
+		return nil, crux.Wrap("listen pinned", err)
+	}
+	self := crux.Endpoint{Node: n.ID(), Horde: n.Horde(), Inst: inst, NetID: crux.NetID(l.Addr().String())}
+	if _, err := n.Keys().Server(ctx, self); err != nil {
+		l.Close()
+		return nil, crux.Wrap("listen pinned", err)
+	}
+	log := logger(n.Log())
+	p := &PinnedListener{
+		Listener: l, keys: n.Keys(), self: self, log: log, guard: newGuard(n.Keys(), true, log),
+		ready: make(chan *PinnedConn), failed: make(chan error, 1), stop: make(chan struct{}),
+	}
+	p.work.Add(1)
+	go p.run()
+	return p, nil
+}
+
+// Endpoint is where and what the listener is: what a row about it names.
+func (p *PinnedListener) Endpoint() crux.Endpoint { return p.self }
+
+// run accepts and shakes hands, several at a time, so that a slow peer holds up
+// nobody else.
+func (p *PinnedListener) run() {
+	defer p.work.Done()
+	ctx, cancel := context.WithCancel(context.Background())
+	p.work.Add(1)
+	go func() {
+		defer p.work.Done()
+		<-p.stop
+		cancel()
+	}()
+	slots := make(chan struct{}, maxHandshakes)
+	for {
+		raw, err := p.Listener.Accept()
+		if err != nil {
+			p.failed <- err
+			return
+		}
+		select {
+		case slots <- struct{}{}:
+		case <-p.stop:
+			raw.Close()
+			continue // the next Accept ends the loop
+		}
+		p.work.Add(1)
+		go func() {
+			defer p.work.Done()
+			defer func() { <-slots }()
+			p.welcome(ctx, raw)
+		}()
+	}
+}
+
+func (p *PinnedListener) welcome(ctx context.Context, raw net.Conn) {
+	revoked := p.keys.Revoked()
+	s, err := acceptTLS(ctx, raw, p.keys, p.self, alpnPinned)
+	if err != nil {
+		raw.Close()
+		p.log.Debug("refused a pinned stream", "inst", p.self.Inst, "from", raw.RemoteAddr().String(), "why", err)
+		return
+	}
+	c := &PinnedConn{p.guard.add(ctx, s, p.self, revoked), s.peer}
+	select {
+	case p.ready <- c:
+	case <-p.stop:
+		c.Close()
+	}
+}
+
+// Accept gives the next admitted stream, a *PinnedConn. After Close it returns
+// net.ErrClosed.
+func (p *PinnedListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.ready:
+		return c, nil
+	case <-p.stop:
+		return nil, net.ErrClosed
+	case err := <-p.failed:
+		p.failed <- err // for the next caller
+		return nil, err
+	}
+}
+
+// Close stops listening and waits for the handshakes under way; streams that
+// were accepted go on, unwatched.
+func (p *PinnedListener) Close() error {
+	var err error
+	p.once.Do(func() {
+		close(p.stop)
+		err = p.Listener.Close()
+		p.work.Wait()
+		p.guard.close()
+	})
+	return err
+}
