@@ -1,0 +1,166 @@
+package sim
+
+import (
+	"math"
+	"net/netip"
+	"time"
+)
+
+const never = math.MaxInt64
+
+// Node is a node's place on the network.
+type Node[P any] struct {
+	net       *Net[P]
+	index     int32
+	addr      netip.AddrPort
+	h         Handler[P]
+	up        bool
+	suspended bool
+	group     int    // partition
+	life      uint32 // counts crashes: what an earlier life was due to get is void
+	wakeAt    int64  // when to wake; never: not at all
+	queued    int64  // the earliest wake event in the queue
+	waiting   []body[P]
+	count     Counters
+}
+
+// Addr is the node's address.
+func (nd *Node[P]) Addr() netip.AddrPort { return nd.addr }
+
+// Up says whether the node is neither crashed nor suspended.
+func (nd *Node[P]) Up() bool { return nd.up && !nd.suspended }
+
+// Counters are the node's traffic so far, over all its lives.
+func (nd *Node[P]) Counters() Counters { return nd.count }
+
+// Send sends a packet of so many bytes, headers and all. A node that is down
+// sends nothing.
+func (nd *Node[P]) Send(to netip.AddrPort, p P, size int) {
+	if !nd.Up() {
+		return
+	}
+	nd.count.SentPackets++
+	nd.count.SentBytes += uint64(size)
+	n := nd.net
+	// The dice are cast for every packet, whatever becomes of it, so that a cut
+	// link does not shift the luck of the others.
+	lost := n.rng.Float64() < n.opt.Loss
+	delay := int64(n.opt.MinDelay)
+	if d := int64(n.opt.MaxDelay - n.opt.MinDelay); d > 0 {
+		delay += n.rng.Int64N(d + 1)
+	}
+	dst := n.byAddr[to]
+	if lost || dst == nil || dst.group != nd.group {
+		return
+	}
+	if len(n.cuts) > 0 && n.cuts[[2]int32{nd.index, dst.index}] {
+		return
+	}
+	n.schedule(n.now+delay, body[P]{kind: packet, size: int32(size), from: nd.index, to: dst.index, payload: p})
+}
+
+// WakeAt sets the node's one timer, in place of what it was set to. A time that
+// has passed means now.
+func (nd *Node[P]) WakeAt(t time.Duration) {
+	nd.wakeAt = max(int64(t), nd.net.now)
+	if nd.wakeAt < nd.queued {
+		nd.queueWake()
+	}
+}
+
+func (nd *Node[P]) queueWake() {
+	nd.queued = nd.wakeAt
+	nd.net.schedule(nd.wakeAt, body[P]{kind: wake, from: -1, to: nd.index, life: nd.life})
+}
+
+// Crash ends the node: what it would have received or done is lost.
+func (nd *Node[P]) Crash() {
+	nd.up, nd.suspended, nd.waiting = false, false, nil
+	nd.life++
+	nd.wakeAt, nd.queued = never, never
+}
+
+// Restart brings a crashed node up with a new program. Packets that were under
+// way to its former life reach this one.
+func (nd *Node[P]) Restart(h Handler[P]) {
+	nd.Crash()
+	nd.h, nd.up = h, true
+}
+
+// Suspend stops the node until Resume.
+func (nd *Node[P]) Suspend() { nd.suspended = nd.up }
+
+// Resume lets a suspended node go on: it gets what has waited, in order, now.
+func (nd *Node[P]) Resume() {
+	if !nd.suspended {
+		return
+	}
+	nd.suspended = false
+	waiting := nd.waiting
+	nd.waiting = nil
+	for _, b := range waiting {
+		nd.net.schedule(nd.net.now, b)
+	}
+}
+
+// Partition puts the node into a group: packets pass only between nodes of one
+// group. All nodes begin in group 0.
+func (nd *Node[P]) Partition(group int) { nd.group = group }
+
+// Cut stops packets from nd to another node, that way only; Mend undoes it.
+func (nd *Node[P]) Cut(to *Node[P]) { nd.net.cuts[[2]int32{nd.index, to.index}] = true }
+
+// Mend undoes Cut.
+func (nd *Node[P]) Mend(to *Node[P]) { delete(nd.net.cuts, [2]int32{nd.index, to.index}) }
+
+// Heal ends all partitions and cuts.
+func (n *Net[P]) Heal() {
+	clear(n.cuts)
+	for _, nd := range n.nodes {
+		nd.group = 0
+	}
+}
+
+// arrive delivers a packet, or keeps it while the node is suspended.
+func (nd *Node[P]) arrive(b *body[P]) {
+	if !nd.up {
+		return
+	}
+	if nd.suspended {
+		nd.waiting = append(nd.waiting, *b)
+		return
+	}
+	nd.count.ReceivedPackets++
+	nd.count.ReceivedBytes += uint64(b.size)
+	var tag uint64
+	if nd.net.opt.Tag != nil {
+		tag = nd.net.opt.Tag(b.payload)
+	}
+	nd.net.note(b, tag)
+	nd.h.Receive(nd.net.Now(), nd.net.nodes[b.from].addr, b.payload)
+}
+
+// ring wakes the node if its timer has come, and otherwise sets the clock again.
+func (nd *Node[P]) ring(b *body[P]) {
+	if b.life != nd.life {
+		return
+	}
+	if nd.suspended {
+		nd.waiting = append(nd.waiting, *b)
+		return
+	}
+	n := nd.net
+	if n.now < nd.queued {
+		return // a later setting has put an earlier event into the queue since
+	}
+	nd.queued = never
+	switch {
+	case nd.wakeAt == never:
+	case nd.wakeAt > n.now:
+		nd.queueWake()
+	default:
+		nd.wakeAt = never
+		n.note(b, 0)
+		nd.h.Wake(n.Now())
+	}
+}
