@@ -1,0 +1,134 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+
+	"fulcrum.example/crux"
+)
+
+// The networking of a process beside its node: sockets on the node's address.
+
+// Addr is the node's address.
+func (n *Node) Addr() netip.AddrPort { return n.info.addr }
+
+// Candidates are the addresses of the flock's members: a service does not look
+// for nodes, it knows them.
+func (n *Node) Candidates() crux.Candidates {
+	v := n.Members().View()
+	out := make(candidates, len(v.Members))
+	for i, m := range v.Members {
+		out[i] = m.Addr
+	}
+	return out
+}
+
+type candidates []netip.AddrPort
+
+func (c candidates) Len() int                { return len(c) }
+func (c candidates) At(i int) netip.AddrPort { return c[i] }
+
+func (n *Node) hostPort(port uint16) string {
+	return net.JoinHostPort(n.info.addr.Addr().String(), strconv.Itoa(int(port)))
+}
+
+// Dial opens a stream to a node, from this node's address.
+func (n *Node) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	var d net.Dialer
+	if own := n.info.addr.Addr(); own.Is4() == to.Addr().Unmap().Is4() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(netip.AddrPortFrom(own, 0))
+	}
+	c, err := d.DialContext(ctx, "tcp", to.String())
+	if err != nil && ctx.Err() != nil {
+		return nil, crux.Errorf("dial "+to.String(), crux.KindOf(ctx.Err()), "%w", err)
+	}
+	if err != nil {
+		return nil, crux.Errorf("dial "+to.String(), crux.Unavailable, "%w", err)
+	}
+	return c, nil
+}
+
+// Listen accepts streams on this node's address.
+func (n *Node) Listen(ctx context.Context, port uint16) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", n.hostPort(port))
+	if err != nil {
+		return nil, crux.Errorf("listen", crux.Unavailable, "%w", err)
+	}
+	return l, nil
+}
+
+// ListenPacket opens a datagram socket on this node's address.
+func (n *Node) ListenPacket(ctx context.Context, port uint16) (crux.Datagrams, error) {
+	var lc net.ListenConfig
+	c, err := lc.ListenPacket(ctx, "udp", n.hostPort(port))
+	if err != nil {
+		return nil, crux.Errorf("listen for packets", crux.Unavailable, "%w", err)
+	}
+	return &datagrams{c.(*net.UDPConn)}, nil
+}
+
+// maxDatagram is the largest packet that UDP carries.
+const maxDatagram = 65535
+
+// datagrams is a plain datagram socket: one packet a call.
+type datagrams struct{ *net.UDPConn }
+
+// LocalAddr is the socket's address.
+func (d *datagrams) LocalAddr() netip.AddrPort {
+	return d.UDPConn.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// ReadBatch reads one packet; see crux.Datagrams.
+func (d *datagrams) ReadBatch(into []crux.Datagram) (int, error) {
+	if len(into) == 0 {
+		return 0, nil
+	}
+	if cap(into[0].Data) == 0 {
+		into[0].Data = make([]byte, maxDatagram)
+	}
+	buf := into[0].Data[:cap(into[0].Data)]
+	for {
+		got, _, flags, from, err := d.ReadMsgUDPAddrPort(buf, nil)
+		switch {
+		case err == nil && flags&syscall.MSG_TRUNC != 0:
+			continue
+		case err == nil:
+			into[0] = crux.Datagram{From: netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), Data: buf[:got]}
+			return 1, nil
+		case isClosed(err):
+			return 0, net.ErrClosed
+		case !isPassing(err):
+			return 0, crux.Errorf("read packets", crux.Unavailable, "%w", err)
+		}
+	}
+}
+
+// WriteTo sends one packet; see crux.Datagrams.
+func (d *datagrams) WriteTo(b []byte, to netip.AddrPort) error {
+	_, err := d.WriteToUDPAddrPort(b, to)
+	switch {
+	case err == nil || isPassing(err):
+		return nil
+	case isClosed(err):
+		return net.ErrClosed
+	}
+	return crux.Errorf("send packet", crux.Unavailable, "%w", err)
+}
+func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }
+
+// isPassing says whether err is about one packet rather than the socket: a
+// packet was lost, as packets are.
+func isPassing(err error) bool {
+	for _, e := range []error{syscall.ENOBUFS, syscall.EAGAIN, syscall.ECONNREFUSED, syscall.EHOSTUNREACH,
+		syscall.ENETUNREACH, syscall.EPERM, syscall.EINTR} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
+}
