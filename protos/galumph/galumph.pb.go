@@ -78,9 +78,9 @@ func (x *GalumphInstance) GetPlace() string {
 
 type RegisterResp struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Inst          string                 `protobuf:"bytes,1,opt,name=inst,proto3" json:"inst,omitempty"`        // which version answered
-	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`        // on which node, 16 hex digits
-	Entries       int64                  `protobuf:"varint,3,opt,name=entries,proto3" json:"entries,omitempty"` // how many are in the table now
+	Inst          string                 `protobuf:"bytes,1,opt,name=inst,proto3" json:"inst,omitempty"`    // which version answered
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`    // on which node, 16 hex digits
+	Total         int64                  `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"` // how many it has registered so far
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -129,9 +129,9 @@ func (x *RegisterResp) GetNode() string {
 	return ""
 }
 
-func (x *RegisterResp) GetEntries() int64 {
+func (x *RegisterResp) GetTotal() int64 {
 	if x != nil {
-		return x.Entries
+		return x.Total
 	}
 	return 0
 }
@@ -247,11 +247,11 @@ const file_protos_galumph_galumph_proto_rawDesc = "" +
 	"\x1cprotos/galumph/galumph.proto\x12\x0ffulcrum.galumph\";\n" +
 	"\x0fGalumphInstance\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05place\x18\x02 \x01(\tR\x05place\"P\n" +
+	"\x05place\x18\x02 \x01(\tR\x05place\"L\n" +
 	"\fRegisterResp\x12\x12\n" +
 	"\x04inst\x18\x01 \x01(\tR\x04inst\x12\x12\n" +
-	"\x04node\x18\x02 \x01(\tR\x04node\x12\x18\n" +
-	"\aentries\x18\x03 \x01(\x03R\aentries\" \n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\" \n" +
 	"\bTableReq\x12\x14\n" +
 	"\x05limit\x18\x01 \x01(\x05R\x05limit\"o\n" +
 	"\tTableResp\x12\x12\n" +
