@@ -436,7 +436,7 @@ type ProgressReply struct {
 	Old           int32                  `protobuf:"varint,5,opt,name=old,proto3" json:"old,omitempty"` // nodes that still run another version of the API
 	Done          bool                   `protobuf:"varint,6,opt,name=done,proto3" json:"done,omitempty"`
 	Waiting       []*Waiting             `protobuf:"bytes,7,rep,name=waiting,proto3" json:"waiting,omitempty"`
-	Text          string                 `protobuf:"bytes,8,opt,name=text,proto3" json:"text,omitempty"` // the same as one sentence for people
+	Note          string                 `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"` // what stands in the way of all of it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -520,9 +520,9 @@ func (x *ProgressReply) GetWaiting() []*Waiting {
 	return nil
 }
 
-func (x *ProgressReply) GetText() string {
+func (x *ProgressReply) GetNote() string {
 	if x != nil {
-		return x.Text
+		return x.Note
 	}
 	return ""
 }
@@ -624,7 +624,7 @@ const file_protos_proctor_proctor_proto_rawDesc = "" +
 	"\x03old\x18\x05 \x01(\x05R\x03old\x12\x12\n" +
 	"\x04done\x18\x06 \x01(\bR\x04done\x122\n" +
 	"\awaiting\x18\a \x03(\v2\x18.fulcrum.proctor.WaitingR\awaiting\x12\x12\n" +
-	"\x04text\x18\b \x01(\tR\x04text\"/\n" +
+	"\x04note\x18\b \x01(\tR\x04note\"/\n" +
 	"\aWaiting\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12\x10\n" +
 	"\x03why\x18\x02 \x01(\tR\x03why2\x99\x01\n" +
