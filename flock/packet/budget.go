@@ -1,0 +1,46 @@
+package packet
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"time"
+)
+
+// bucket is a token bucket.
+type bucket struct {
+	tokens float64
+	last   time.Duration
+}
+
+// take removes a token if there is one. rate is tokens a second.
+func (b *bucket) take(now time.Duration, rate, burst float64) bool {
+	if b.last == 0 && b.tokens == 0 {
+		b.tokens = burst
+	} else if now > b.last {
+		b.tokens = min(burst, b.tokens+rate*(now-b.last).Seconds())
+	}
+	b.last = max(now, 1)
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}
+
+// budget bounds what each source may cost. Sources share buckets by a hash that
+// nobody outside can predict, so that its size never grows and that a source
+// cannot buy a full bucket by pushing another out.
+type budget struct {
+	seed        maphash.Seed
+	rate, burst float64
+	buckets     []bucket
+}
+
+func newBudget(buckets int, rate, burst float64) *budget {
+	return &budget{seed: maphash.MakeSeed(), rate: rate, burst: burst, buckets: make([]bucket, buckets)}
+}
+
+func (b *budget) take(now time.Duration, from netip.AddrPort) bool {
+	h := maphash.Comparable(b.seed, from)
+	return b.buckets[h%uint64(len(b.buckets))].take(now, b.rate, b.burst)
+}

@@ -1,0 +1,191 @@
+package packet
+
+import (
+	"crypto/ecdh"
+	"time"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/crux/bloc"
+	"fulcrum.example/flock"
+)
+
+// maxPairs bounds how many nodes' pairwise keys are kept. Beyond it any one goes
+// and is agreed on again when it is needed.
+const maxPairs = 1 << 14
+
+// upgradeGrace is how long packets under a pair's keys from before an upgrade
+// are opened once the other side has been heard under the new ones: as long as a
+// packet may be under way. Later they would let whoever breaks X25519 step
+// behind the upgrade.
+const upgradeGrace = 30 * time.Second
+
+// Pairs seals and opens what only two nodes can read. A pair's keys come from
+// the X25519 keys that both made at their start and certified in their records,
+// from the bloc's secondary key, and, once Upgrade was called, from a secret that
+// both agreed on over a stream that is safe from quantum computers. One goroutine
+// owns it.
+type Pairs struct {
+	scope   Scope
+	self    flock.Record // ID, Incarnation and Exchange of this node
+	private *ecdh.PrivateKey
+	psks    []bloc.Secondary // the current one first
+	pairs   map[crux.NodeID]*pair
+	counter uint64 // greater than any that was used with any pair
+	tagger  tagger
+	nonce   [12]byte
+}
+
+// NewPairs makes the pairs of a node in one incarnation; private is the X25519
+// key whose public half is in the node's records. There must be one only.
+func NewPairs(scope Scope, self crux.NodeID, incarnation uint64, private *ecdh.PrivateKey, secrets []bloc.Secondary) *Pairs {
+	return &Pairs{
+		scope:   scope,
+		self:    flock.Record{ID: self, Incarnation: incarnation, Exchange: [32]byte(private.PublicKey().Bytes())},
+		private: private,
+		psks:    secrets,
+		pairs:   make(map[crux.NodeID]*pair),
+	}
+}
+
+// Seal makes a packet of p for the owner of the record to, as Sealer.Seal does.
+// secondary is the index of the secondary key that the other is known to have
+// (Sealer.Secondary). It fails with Invalid where the record's key is no key.
+func (s *Pairs) Seal(p []byte, kind flock.Kind, to *flock.Record, secondary int) ([]byte, error) {
+	q, err := s.pair(to)
+	if err != nil {
+		return nil, err
+	}
+	if q.send == nil {
+		q.send = s.key(q, to, secondary, 0)
+	}
+	k := q.send
+	if k.seals == nil {
+		k.seals = k.out.aead(s.self.ID, s.self.Incarnation)
+	}
+	h := Header{Kind: kind, KeyID: k.out.id, Sender: s.self.ID, Incarnation: s.self.Incarnation, Counter: q.counter, Receiver: to.ID}
+	q.counter++
+	s.counter = max(s.counter, q.counter)
+	return seal(p, &h, k.out, k.seals, &s.tagger, &s.nonce), nil
+}
+
+// Open authenticates and decrypts, in place, a packet whose header ParseHeader
+// accepted and whose sealing is Pair; from is the newest record of its sender,
+// nil if there is none.
+func (s *Pairs) Open(now time.Duration, h *Header, p []byte, from *flock.Record) ([]byte, Verdict) {
+	switch {
+	case from == nil || h.Incarnation > from.Incarnation:
+		return nil, NoPeer
+	case h.Incarnation < from.Incarnation:
+		return nil, OldRun
+	}
+	q, err := s.pair(from)
+	if err != nil {
+		return nil, NoPeer
+	}
+	k := s.incoming(q, from, h.KeyID)
+	if k == nil || k.generation == 0 && q.strict != 0 && now > q.strict {
+		return nil, UnknownKey
+	}
+	if !s.tagger.check(k.in, p) {
+		return nil, BadTag
+	}
+	if !q.window.fresh(h.Counter) {
+		return nil, Replayed
+	}
+	if k.opens == nil {
+		k.opens = k.in.aead(h.Sender, h.Incarnation)
+	}
+	body, err := k.opens.Open(p[Headroom:Headroom], nonce(&s.nonce, h.Counter), p[Headroom:], p[:Headroom])
+	if err != nil {
+		return nil, BadSeal
+	}
+	q.window.mark(h.Counter)
+	q.heard(now, k)
+	return body, Accepted
+}
+
+// Upgrade mixes a secret, which both sides have, into the keys of the pair with
+// the owner of the record. With lead this side seals under the new keys at once:
+// it is sure that the other can open them; without, it does from the first
+// packet under them on.
+func (s *Pairs) Upgrade(peer *flock.Record, secret [32]byte, lead bool) error {
+	q, err := s.pair(peer)
+	if err != nil {
+		return err
+	}
+	psk := 0
+	if q.send != nil {
+		psk = q.send.psk
+	}
+	q.generation++
+	q.upgrades = append(q.upgrades, upgrade{q.generation, secret})
+	if len(q.upgrades) > maxUpgrades {
+		gone := q.upgrades[0].generation
+		q.upgrades = q.upgrades[1:]
+		q.drop(gone)
+	}
+	if lead || q.send == nil {
+		q.send = s.key(q, peer, psk, q.generation)
+	}
+	return nil
+}
+
+// Upgraded says whether the keys with a node's present incarnation rest on an
+// upgrade.
+func (s *Pairs) Upgraded(peer *flock.Record) bool {
+	q := s.pairs[peer.ID]
+	return q != nil && q.matches(peer) && q.generation > 0
+}
+
+// pair finds what this node shares with the incarnation that the record names,
+// or agrees on it.
+func (s *Pairs) pair(r *flock.Record) (*pair, error) {
+	q := s.pairs[r.ID]
+	if q != nil && q.matches(r) {
+		return q, nil
+	}
+	pub, err := ecdh.X25519().NewPublicKey(r.Exchange[:])
+	if err != nil {
+		return nil, crux.Errorf("agree on a key", crux.Invalid, "node %s has a damaged exchange key: %w", r.ID, err)
+	}
+	shared, err := s.private.ECDH(pub) // refuses keys of low order
+	if err != nil {
+		return nil, crux.Errorf("agree on a key", crux.Invalid, "node %s has an unusable exchange key: %w", r.ID, err)
+	}
+	if q == nil && len(s.pairs) >= maxPairs {
+		for id := range s.pairs { // any one
+			delete(s.pairs, id)
+			break
+		}
+	}
+	// The same node may come back with the same keys after its pair was dropped:
+	// counters go on from the highest of all, so that no nonce is used twice.
+	q = &pair{incarnation: r.Incarnation, exchange: r.Exchange, shared: shared, counter: s.counter}
+	s.pairs[r.ID] = q
+	return q, nil
+}
+
+// incoming finds the key that a packet names. A key that is not among those in
+// use may be one that was not derived yet.
+func (s *Pairs) incoming(q *pair, from *flock.Record, id uint64) *pairKey {
+	for _, k := range q.keys {
+		if k.in.id == id {
+			return k
+		}
+	}
+	if len(q.keys) == len(s.psks)*(len(q.upgrades)+1) {
+		return nil
+	}
+	for psk := range s.psks {
+		s.key(q, from, psk, 0)
+		for _, u := range q.upgrades {
+			s.key(q, from, psk, u.generation)
+		}
+	}
+	for _, k := range q.keys {
+		if k.in.id == id {
+			return k
+		}
+	}
+	return nil
+}

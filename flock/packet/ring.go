@@ -1,0 +1,88 @@
+package packet
+
+import (
+	"sync/atomic"
+
+	"fulcrum.example/crux/bloc"
+	"fulcrum.example/flock"
+)
+
+// MaxShared is how many keys that many nodes share may be live at once.
+const MaxShared = 8
+
+// Ring holds the shared keys that are good now: the bloc's secondary ones and
+// those of the flock's epochs. The goroutine of the machine changes it; any may
+// read it.
+type Ring struct {
+	scope Scope
+	now   atomic.Pointer[ringState]
+}
+
+// ringState is immutable.
+type ringState struct {
+	secondary []*key // the first one is current
+	seal      *key   // for Group messages; nil: none yet
+	open      []*key
+	secrets   []flock.Key // those of open
+}
+
+// NewRing makes a ring with the secondary keys, the current one first.
+func NewRing(scope Scope, secrets []bloc.Secondary) *Ring {
+	st := new(ringState)
+	for _, s := range secrets {
+		st.secondary = append(st.secondary, scope.secondary(s))
+	}
+	r := &Ring{scope: scope}
+	r.now.Store(st)
+	return r
+}
+
+// Set replaces the transient keys. Keys beyond MaxShared are left out, the last
+// ones first.
+func (r *Ring) Set(keys *flock.Keys) {
+	old := r.now.Load()
+	st := &ringState{secondary: old.secondary}
+	for _, k := range append([]flock.Key{keys.Seal}, keys.Open...) {
+		i := len(st.open)
+		if st.find(k) >= 0 || i == MaxShared {
+			continue
+		}
+		var made *key
+		if j := old.find(k); j >= 0 {
+			made = old.open[j]
+		} else {
+			made = r.scope.transient(k)
+		}
+		st.open, st.secrets = append(st.open, made), append(st.secrets, k)
+	}
+	if keys.Seal != (flock.Key{}) {
+		st.seal = st.open[0]
+	}
+	r.now.Store(st)
+}
+
+func (s *ringState) find(k flock.Key) int {
+	for i := range s.secrets {
+		if s.secrets[i] == k {
+			return i
+		}
+	}
+	return -1
+}
+
+// lookup finds the key that a packet names among those of its sealing. current
+// says that it is the one to answer with where its sender is not known to have
+// a newer one.
+func (r *Ring) lookup(sealing flock.Sealing, id uint64) *key {
+	st := r.now.Load()
+	keys := st.open
+	if sealing == flock.Discovery {
+		keys = st.secondary
+	}
+	for _, k := range keys {
+		if k.id == id {
+			return k
+		}
+	}
+	return nil
+}
