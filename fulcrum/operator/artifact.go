@@ -55,4 +55,3 @@ func hashFile(path string) (crux.Checksum, int64, error) {
 	}
 	return crux.Checksum(h.Sum(nil)), n, nil
 }
-

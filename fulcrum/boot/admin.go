@@ -1,0 +1,191 @@
+package boot
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"io"
+
+	"google.golang.org/grpc"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/crux/bloc"
+	"fulcrum.example/crux/wire"
+	"fulcrum.example/protos/admin"
+	pb "fulcrum.example/protos/node"
+)
+
+// adminServer answers the operator. Its errors are turned into gRPC codes by
+// the socket's interceptors.
+type adminServer struct {
+	admin.UnimplementedAdminServer
+	n *Node
+}
+
+// Status says how this node and its flock fare.
+func (a adminServer) Status(context.Context, *admin.StatusRequest) (*admin.StatusReply, error) {
+	n := a.n
+	snap := n.reeve.Lookup(crux.Selector{})
+	adopted := false
+	select {
+	case <-n.picket.AdoptionDone():
+		adopted = true
+	default:
+	}
+	return &admin.StatusReply{
+		View: wire.ViewTo(n.flock.View()), Steward: wire.NodeIDTo(n.reeve.Steward()), Whole: snap.Whole,
+		Revision: wire.RevisionTo(snap.Rev), Services: uint32(len(snap.Rows)), Adopted: adopted,
+		Dropped: n.flock.Dropped(), Version: n.cfg.Version, Open: n.policy.Open(),
+	}, nil
+}
+
+// Members lists the flock.
+func (a adminServer) Members(context.Context, *admin.MembersRequest) (*admin.MembersReply, error) {
+	v := a.n.flock.View()
+	r := &admin.MembersReply{Leader: wire.NodeIDTo(v.Leader)}
+	for _, m := range v.Members {
+		r.Members = append(r.Members, wire.MemberTo(m))
+	}
+	return r, nil
+}
+
+// Services lists the rows that a selector matches.
+func (a adminServer) Services(_ context.Context, m *pb.Selector) (*pb.Snapshot, error) {
+	sel, err := wire.SelectorFrom(m)
+	if err != nil {
+		return nil, err
+	}
+	return wire.SnapshotTo(a.n.reeve.Lookup(sel)), nil
+}
+
+// Units lists what picket runs here.
+func (a adminServer) Units(context.Context, *admin.UnitsRequest) (*admin.UnitsReply, error) {
+	r := &admin.UnitsReply{}
+	for _, u := range a.n.picket.Units() {
+		m := &admin.Unit{
+			Horde: string(u.Horde), Inst: string(u.Inst), Kind: string(u.Kind), State: u.State, Pid: int32(u.PID),
+			Restarts: int32(u.Restarts), SinceUnixNano: u.Since.UnixNano(), Error: u.Error,
+		}
+		if u.Kind != crux.Builtin {
+			m.Checksum, m.Log = u.Checksum.String(), a.n.picket.Logs(u.Key())
+		}
+		r.Units = append(r.Units, m)
+	}
+	return r, nil
+}
+
+// Upload puts an artifact into the cache and the artifact store.
+func (a adminServer) Upload(s grpc.ClientStreamingServer[admin.UploadChunk, admin.UploadReply]) error {
+	first, err := s.Recv()
+	if err != nil {
+		return err
+	}
+	if len(first.GetChecksum()) != len(crux.Checksum{}) {
+		return crux.Errorf("upload", crux.Invalid, "the first chunk has no checksum")
+	}
+	want := crux.Checksum(first.GetChecksum())
+	sum, size, err := a.n.pastiche.Publish(s.Context(), &chunks{recv: s.Recv})
+	if err != nil {
+		return err
+	}
+	if sum != want || size != first.GetSize() {
+		return crux.Errorf("upload", crux.Corrupt, "%d bytes with checksum %v arrived, %d with %v were announced: try again", size, sum, first.GetSize(), want)
+	}
+	return s.SendAndClose(&admin.UploadReply{Stored: a.n.store})
+}
+
+// chunks reads a stream of chunks as bytes.
+type chunks struct {
+	recv func() (*admin.UploadChunk, error)
+	rest []byte
+}
+
+// Read gives what is left of the last chunk, or of the next.
+func (c *chunks) Read(b []byte) (int, error) {
+	for len(c.rest) == 0 {
+		m, err := c.recv()
+		if err != nil {
+			return 0, err // io.EOF at the stream's end
+		}
+		c.rest = m.GetData()
+	}
+	n := copy(b, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+// GetDoc finds a signed document.
+func (a adminServer) GetDoc(_ context.Context, m *admin.DocKey) (*admin.Doc, error) {
+	d, ok := a.n.reeve.Get(crux.DocKey{Kind: crux.DocKind(m.GetKind()), Name: m.GetName()})
+	if !ok {
+		return nil, crux.Errorf("find "+m.GetKind(), crux.NotFound, "there is no %s %s", m.GetKind(), m.GetName())
+	}
+	r := &admin.Doc{Key: m, Version: d.Version, Body: d.Body}
+	for _, s := range d.Signatures {
+		r.Signatures = append(r.Signatures, &admin.DocSignature{Key: s.Key, Sig: s.Sig})
+	}
+	return r, nil
+}
+
+// Publishers says who must sign.
+func (a adminServer) Publishers(context.Context, *admin.PublishersRequest) (*admin.PublishersReply, error) {
+	keys, need := a.n.policy.Publishers()
+	r := &admin.PublishersReply{Bloc: string(a.n.policy.Bloc()), Need: int32(need)}
+	for _, k := range keys {
+		r.Keys = append(r.Keys, k)
+	}
+	return r, nil
+}
+
+// Propose hands a document to the group.
+func (a adminServer) Propose(ctx context.Context, m *admin.Doc) (*admin.ProposeReply, error) {
+	d := crux.Doc{
+		DocKey:  crux.DocKey{Kind: crux.DocKind(m.GetKey().GetKind()), Name: m.GetKey().GetName()},
+		Version: m.GetVersion(), Body: m.GetBody(),
+	}
+	for _, s := range m.GetSignatures() {
+		d.Signatures = append(d.Signatures, crux.DocSignature{Key: s.GetKey(), Sig: s.GetSig()})
+	}
+	if keys, _ := a.n.policy.Publishers(); len(keys) == 0 && len(d.Signatures) == 0 {
+		key := a.n.identity.Key
+		d.Signatures = []crux.DocSignature{{
+			Key: key.Public().(ed25519.PublicKey),
+			Sig: ed25519.Sign(key, crux.Labelled(d.Kind.Label(), d.SignedBytes(a.n.policy.Bloc()))),
+		}}
+	}
+	return &admin.ProposeReply{}, a.n.reeve.Propose(ctx, d)
+}
+
+// Evict removes a member; it works on the leader's node.
+func (a adminServer) Evict(ctx context.Context, m *admin.EvictRequest) (*admin.EvictReply, error) {
+	id, err := wire.NodeIDFrom(m.GetNode())
+	if err != nil {
+		return nil, err
+	}
+	return &admin.EvictReply{}, a.n.flock.Evict(ctx, id)
+}
+
+// ApplyBloc puts a newer bloc file in force.
+func (a adminServer) ApplyBloc(_ context.Context, m *admin.ApplyBlocRequest) (*admin.ApplyBlocReply, error) {
+	d, err := bloc.Parse(m.GetFile())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := a.n.policy.Replace(d); err != nil {
+		return nil, err
+	}
+	return &admin.ApplyBlocReply{Version: d.Version}, keepBloc(a.n.cfg.Data, d)
+}
+
+// GetBloc gives the bloc file in force.
+func (a adminServer) GetBloc(context.Context, *admin.GetBlocRequest) (*admin.GetBlocReply, error) {
+	d := a.n.policy.Document()
+	if d == nil {
+		return &admin.GetBlocReply{}, nil
+	}
+	b, err := d.Marshal()
+	return &admin.GetBlocReply{File: b}, err
+}
+
+// errEnded reports whether a stream's end is nothing but its end.
+func errEnded(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) }

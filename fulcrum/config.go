@@ -1,0 +1,60 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/viper"
+
+	"fulcrum.example/crux"
+)
+
+// envPrefix begins every environment variable that configures fulcrum:
+// --key-file is FULCRUM_KEY_FILE.
+const envPrefix = "FULCRUM"
+
+// configure gives the configuration of a command: its flags, where one is not
+// given the environment, and where that has none the file that --config or
+// FULCRUM_CONFIG names.
+func configure(cmd *cobra.Command) (*viper.Viper, error) {
+	v := viper.New()
+	v.SetEnvPrefix(envPrefix)
+	v.SetEnvKeyReplacer(strings.NewReplacer("-", "_"))
+	v.AutomaticEnv()
+	if err := v.BindPFlags(cmd.Flags()); err != nil {
+		return nil, err
+	}
+	if file := v.GetString("config"); file != "" {
+		v.SetConfigFile(file)
+		if err := v.ReadInConfig(); err != nil {
+			return nil, crux.Errorf("read configuration", crux.Invalid, "%s: %w", file, err)
+		}
+		if err := onlyKnown(cmd, v); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// fileOnly are settings that have no flag, because a command line is public.
+var fileOnly = []string{"s3-access-key", "s3-secret-key"}
+
+// onlyKnown refuses a configuration file with a setting that no command knows:
+// a misspelt one would otherwise be ignored.
+func onlyKnown(cmd *cobra.Command, v *viper.Viper) error {
+	known := map[string]bool{}
+	for _, k := range fileOnly {
+		known[k] = true
+	}
+	root := cmd.Root()
+	for _, c := range append(root.Commands(), root) {
+		c.Flags().VisitAll(func(f *flag) { known[f.Name] = true })
+		c.PersistentFlags().VisitAll(func(f *flag) { known[f.Name] = true })
+	}
+	for _, k := range v.AllKeys() {
+		if !known[k] {
+			return crux.Errorf("read configuration", crux.Invalid, "%s: no setting is called %q", v.ConfigFileUsed(), k)
+		}
+	}
+	return nil
+}
