@@ -125,6 +125,7 @@ func New(cfg Config) (*Ring, error) {
 		revoked: make(chan struct{}),
 		stop:    stop, done: make(chan struct{}),
 	}
+	r.observe(cfg.Members.View())
 	views := cfg.Members.Watch(ctx)
 	go func() {
 		defer close(r.done)
