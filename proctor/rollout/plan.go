@@ -231,19 +231,19 @@ func rank(g group, id crux.NodeID) uint64 {
 }
 
 // renew gives an instance that was published anew under the same name to one
-// node at a time, and to the next when all serve again.
+// node at a time, and to the next when all serve again; to nodes where it does
+// not serve at once, for there is nothing to lose.
 func (p *planner) renew(key crux.UnitKey) {
 	want := p.unit(key)
+	calm := p.allRenewed(key)
 	for _, id := range p.holders(key) {
-		n := p.nodes[id]
-		if p.next[id][key] == want || n.State != Ready {
+		if p.next[id][key] == want || p.nodes[id].State != Ready {
 			continue
 		}
-		if !p.allRenewed(key) {
-			return
+		if serves := p.serving[place{id, key}]; !serves || calm {
+			p.next[id][key] = want
+			calm = calm && !serves
 		}
-		p.next[id][key] = want
-		return
 	}
 }
 
