@@ -8,18 +8,20 @@ import (
 
 // bucket is a token bucket.
 type bucket struct {
+	used   bool // before, it is full
 	tokens float64
 	last   time.Duration
 }
 
 // take removes a token if there is one. rate is tokens a second.
 func (b *bucket) take(now time.Duration, rate, burst float64) bool {
-	if b.last == 0 && b.tokens == 0 {
-		b.tokens = burst
-	} else if now > b.last {
-		b.tokens = min(burst, b.tokens+rate*(now-b.last).Seconds())
+	if !b.used {
+		b.used, b.tokens, b.last = true, burst, now
 	}
-	b.last = max(now, 1)
+	if now > b.last {
+		b.tokens = min(burst, b.tokens+rate*(now-b.last).Seconds())
+		b.last = now
+	}
 	if b.tokens < 1 {
 		return false
 	}
