@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
-	"time"
 
 	"fulcrum.example/crux"
 )
@@ -99,23 +98,3 @@ type Stats struct {
 	Merges   uint64        // times that this node went from one flock to another
 	Founded  uint64        // flocks that this node founded
 }
-
-// The machine's methods, for its driver:
-//
-//	New(cfg Config, now time.Duration) (*Machine, error)
-//	(*Machine) Start(now) Ready               // once, first
-//	(*Machine) Receive(now, *Packet) Ready
-//	(*Machine) Tick(now) Ready                // when NextTick has come; early is harmless
-//	(*Machine) NextTick() time.Duration       // changes with every call
-//	(*Machine) SetFile(now, Bloc) Ready       // another bloc file is at hand (Enrolled may answer differently)
-//	(*Machine) AddHint(now, crux.Hint) Ready  // something the driver saw, as a packet with another key
-//	(*Machine) Evict(now, crux.NodeID) (Ready, error)
-//	(*Machine) Leave(now) Ready               // Ready.Ended follows, here or after some ticks
-//	(*Machine) View() *crux.View              // immutable; made on demand and kept until it changes
-//	(*Machine) Peer(crux.NodeID) *Record      // who a node is, for pairwise keys; nil: unknown
-//	(*Machine) Record() *Record               // this node's own newest record
-//	(*Machine) Status() Status                // cheap: who leads what, for tests and metrics
-//	(*Machine) Stats() Stats
-//
-// Times are readings of one monotonic clock, and never go back.
-var _ time.Duration
