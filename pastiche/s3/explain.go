@@ -38,7 +38,7 @@ func (s *Store) explainResponse(op string, resp minio.ErrorResponse) error {
 		return crux.Errorf(op, crux.NotFound, "there is no bucket %s at %s: make it, or name another", bucket, at)
 	case minio.NoSuchKey:
 		return crux.Errorf(op, crux.NotFound, "%s holds no such artifact: publish it first", s.cfg)
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken":
+	case "InvalidAccessKeyId", "XAdminUserNotFound", "SignatureDoesNotMatch", "InvalidToken", "ExpiredToken":
 		return crux.Errorf(op, crux.Unknown, "%s does not accept the credentials for bucket %s (%s): check the access key and the secret key",
 			at, bucket, resp.Code)
 	case minio.AccessDenied:

@@ -135,7 +135,7 @@ func (s *Store) Check(ctx context.Context) error {
 	for o := range s.client.ListObjectsIter(ctx, s.cfg.Bucket, minio.ListObjectsOptions{Prefix: s.dir(), MaxKeys: 1}) {
 		return s.explain("check artifact store", o.Err)
 	}
-	return nil
+	return s.explain("check artifact store", ctx.Err()) // an iteration that was cut off is an empty one
 }
 
 // Put hashes what it sends and withholds the end until the sum matched, so that
@@ -206,7 +206,7 @@ func (s *Store) List(ctx context.Context, visit func(sum crux.Checksum, size int
 			return err
 		}
 	}
-	return nil
+	return s.explain("list artifact store", ctx.Err())
 }
 
 // verified passes on exactly left bytes, and the last of them only if all of
