@@ -14,6 +14,10 @@ type follow struct {
 	moving  bool
 }
 
+// staleGrace is how long after a node joined word that it is elsewhere may have
+// been under way.
+const staleGrace = 500 * time.Millisecond
+
 // wasAsleep is a time between two scans that can only be explained by the
 // process having been stopped.
 const wasAsleep = 700 * time.Millisecond
@@ -165,6 +169,9 @@ func (m *Machine) onAck(p *Packet, a *Ack) {
 // tellStale tells a node that has spoken for what was that it is no more.
 func (m *Machine) tellStale(p *Packet, flock crux.FlockID, epoch uint64) {
 	m.ignore()
+	if m.join != nil && m.join.target.Flock == flock {
+		return // on the way there: the Grant was overtaken
+	}
 	if m.Peer(p.Sender) != nil {
 		m.reply(p, &Stale{Flock: flock, Epoch: epoch, Now: m.summary()})
 	}
@@ -177,7 +184,7 @@ func (m *Machine) onStale(p *Packet, s *Stale) {
 		return
 	}
 	if s.Now.Flock != m.flock {
-		if mb := m.fromMember(p); mb != nil {
+		if mb := m.fromMember(p); mb != nil && m.now-mb.joined > staleGrace {
 			m.departed(mb)
 		}
 		m.consider(&s.Now)
@@ -229,9 +236,11 @@ func (m *Machine) onDismiss(p *Packet, d *Dismiss) {
 		return
 	}
 	from := m.leader.Addr
+	if d.Code != OfferEvicted {
+		m.startJoin(m.summary())
+		return
+	}
 	m.found()
 	m.probe.mark(d.Flock, m.now+refusedFor)
-	if d.Code == OfferEvicted {
-		m.view.hint(m, from, true, "this node was evicted from its flock by an operator; only another bloc file or a new flock takes it back")
-	}
+	m.view.hint(m, from, true, "this node was evicted from its flock by an operator; only another bloc file or a new flock takes it back")
 }

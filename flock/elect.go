@@ -204,7 +204,9 @@ func (m *Machine) wouldVote(p *Packet, v *PreVote) VoteCode {
 		return VoteUnknown
 	case m.role == Leader:
 		if mb := m.fromMember(p); mb != nil {
-			mb.next = m.now // it does not hear this node
+			mb.next, m.lead.beatAt = m.now, m.now // it does not hear this node
+		} else {
+			m.reply(p, &Dismiss{Flock: m.flock, Code: OfferRedirect})
 		}
 		return VoteLeader
 	case m.leaderHeard():

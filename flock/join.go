@@ -224,6 +224,7 @@ func (m *Machine) onAccept(p *Packet, a *Accept) {
 		return
 	}
 	mb := m.addMember(r)
+	mb.joined = m.now
 	m.wantFile(r)
 	if a.Nonce == 0 {
 		return // a member's newer word about itself

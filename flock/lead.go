@@ -48,6 +48,7 @@ type member struct {
 	told   time.Duration // when it was last told of the epoch
 	missed int           // beats without an answer
 	lostAt time.Duration
+	joined time.Duration
 	gone   bool // has moved on to another flock
 }
 
@@ -114,14 +115,14 @@ func (m *Machine) addMember(r *Record) *member {
 		if r.Newer(mb.entry.Record) || mb.entry.State != crux.Alive {
 			m.changeMember(mb, r, crux.Alive)
 		}
-		mb.heard, mb.next, mb.missed, mb.gone = m.now, m.now, 0, false
+		mb.heard, mb.next, mb.missed, mb.gone = m.now, m.now+beatFast/2, 0, false
 		return mb
 	}
-	mb := &member{heard: m.now, next: m.now}
+	mb := &member{heard: m.now, joined: m.now, next: m.now + beatFast/2}
 	mb.entry = m.change(r, crux.Alive, l.slot(m.list))
 	l.ring = append(l.ring, mb)
 	l.byID[r.ID] = mb
-	l.beatAt = m.now
+	l.beatAt = min(l.beatAt, mb.next)
 	if r.ID != m.id {
 		m.touchVoters()
 	}
