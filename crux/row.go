@@ -1,6 +1,7 @@
 package crux
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"time"
 )
@@ -135,4 +136,56 @@ type Revision struct {
 // Before says whether r is an older state of the same flock than o.
 func (r Revision) Before(o Revision) bool {
 	return r.Flock == o.Flock && (r.Epoch < o.Epoch || r.Epoch == o.Epoch && r.N < o.N)
+}
+
+// Digest is a node's word on all of its rows at once: what it has, and that it
+// still has it. One a node and interval renews every row's lease.
+type Digest struct {
+	Node        NodeID
+	Incarnation uint64
+	Seq         uint64 // the highest sequence that the node has given a row
+	Count       uint32 // of its rows that are not Gone
+	Hash        [16]byte
+	// Complete says that the set is all that the node has: rows of it that are
+	// not among them, of earlier incarnations too, are gone. A node that has
+	// just started is not complete until it has found its services again.
+	Complete  bool
+	TTL       time.Duration
+	Signature []byte // by the node key over SignedBytes, label LabelDigest
+}
+
+// Newer says whether d is the node's later word than o.
+func (d *Digest) Newer(o *Digest) bool {
+	if d.Incarnation != o.Incarnation {
+		return d.Incarnation > o.Incarnation
+	}
+	return d.Seq > o.Seq
+}
+
+// SignedBytes is the digest without its signature, as the node signs it.
+func (d *Digest) SignedBytes() []byte {
+	b := AppendField(make([]byte, 0, 80), d.Node[:])
+	b = binary.BigEndian.AppendUint64(b, d.Incarnation)
+	b = binary.BigEndian.AppendUint64(b, d.Seq)
+	b = binary.BigEndian.AppendUint32(b, d.Count)
+	b = append(b, d.Hash[:]...)
+	if d.Complete {
+		b = append(b, 1)
+	} else {
+		b = append(b, 0)
+	}
+	return binary.BigEndian.AppendUint64(b, uint64(d.TTL))
+}
+
+// SetHash is the contribution of the row to the hash of the set that it is in:
+// the exclusive or of those of all rows that are not Gone.
+func (r *Row) SetHash() (h [16]byte) {
+	b := AppendField(make([]byte, 0, 128), []byte(r.Horde))
+	b = AppendField(b, []byte(r.Inst))
+	b = AppendField(b, []byte(r.NetID))
+	b = binary.BigEndian.AppendUint64(b, r.Incarnation)
+	b = binary.BigEndian.AppendUint64(b, r.Seq)
+	sum := sha256.Sum256(b)
+	copy(h[:], sum[:])
+	return h
 }

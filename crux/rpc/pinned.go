@@ -2,62 +2,61 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 
 	"fulcrum.example/crux"
 )
 
-// maxHandshakes bounds the handshakes that a pinned listener does at a time.
-const maxHandshakes = 64
+const (
+	// maxHandshakes bounds the handshakes that a pinned listener does at a time.
+	maxHandshakes = 64
+	// acceptPause is the rest after an accept that failed.
+	acceptPause = 50 * time.Millisecond
+)
 
 // PinnedConn is a stream between two endpoints that know each other. It is
 // closed when a revocation ends the right to it.
 type PinnedConn struct {
 	net.Conn
 	peer crux.Peer
+	own  *guard // of a dialled stream; a listener's streams share one
 }
 
 // Peer is who is at the other end.
 func (c *PinnedConn) Peer() crux.Peer { return c.peer }
 
-// Pinner dials and accepts pinned streams and watches over them. Close it after
-// the streams.
-type Pinner struct {
-	node  crux.Node
-	guard *guard
+// Close ends the stream.
+func (c *PinnedConn) Close() error {
+	err := c.Conn.Close()
+	if c.own != nil {
+		c.own.close()
+	}
+	return err
 }
 
-// NewPinner makes a pinner of the node's service.
-func NewPinner(n crux.Node) *Pinner {
-	return &Pinner{node: n, guard: newGuard(n.Keys(), false, logger(n.Log()))}
-}
-
-// Close ends the watch over the streams that Dial opened.
-func (p *Pinner) Close() error {
-	p.guard.close()
-	return nil
-}
-
-// Dial opens a stream to an endpoint that a PinnedListener serves. Errors:
+// DialPinned opens a stream to an endpoint that a PinnedListener serves. Errors:
 // Denied or Unknown when the server refuses, Unavailable when it is not there.
-func (p *Pinner) Dial(ctx context.Context, to crux.Endpoint) (*PinnedConn, error) {
+func DialPinned(ctx context.Context, n crux.Node, to crux.Endpoint) (*PinnedConn, error) {
 	addr, err := to.NetID.AddrPort()
 	if err != nil {
 		return nil, crux.Wrap("dial pinned", err)
 	}
-	raw, err := p.node.Dial(ctx, addr)
+	raw, err := n.Dial(ctx, addr)
 	if err != nil {
 		return nil, crux.Wrap("dial pinned", err)
 	}
-	revoked := p.node.Keys().Revoked()
-	s, err := dialTLS(ctx, raw, p.node.Keys(), to, alpnPinned)
+	revoked := n.Keys().Revoked()
+	s, err := dialTLS(ctx, raw, n.Keys(), to, alpnPinned)
 	if err != nil {
 		raw.Close()
 		return nil, err
 	}
-	return &PinnedConn{p.guard.add(ctx, s, to, revoked), s.peer}, nil
+	g := newGuard(n.Keys(), false, logger(n.Log()))
+	return &PinnedConn{g.add(ctx, s, to, revoked), s.peer, g}, nil
 }
 
 // PinnedListener accepts pinned streams for one endpoint. It is a net.Listener
@@ -107,18 +106,18 @@ func (p *PinnedListener) Endpoint() crux.Endpoint { return p.self }
 func (p *PinnedListener) run() {
 	defer p.work.Done()
 	ctx, cancel := context.WithCancel(context.Background())
-	p.work.Add(1)
-	go func() {
-		defer p.work.Done()
-		<-p.stop
-		cancel()
-	}()
+	defer cancel()
 	slots := make(chan struct{}, maxHandshakes)
 	for {
-		raw, err := p.Listener.Accept()
-		if err != nil {
+		raw, err := p.Listener.Accept() // Close ends it
+		if errors.Is(err, net.ErrClosed) {
 			p.failed <- err
 			return
+		}
+		if err != nil { // such as too many open files: it may pass
+			p.log.Warn("cannot accept a pinned stream", "inst", p.self.Inst, "why", err)
+			p.rest(acceptPause)
+			continue
 		}
 		select {
 		case slots <- struct{}{}:
@@ -135,6 +134,16 @@ func (p *PinnedListener) run() {
 	}
 }
 
+// rest waits, or until Close.
+func (p *PinnedListener) rest(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-p.stop:
+	}
+}
+
 func (p *PinnedListener) welcome(ctx context.Context, raw net.Conn) {
 	revoked := p.keys.Revoked()
 	s, err := acceptTLS(ctx, raw, p.keys, p.self, alpnPinned)
@@ -143,7 +152,7 @@ func (p *PinnedListener) welcome(ctx context.Context, raw net.Conn) {
 		p.log.Debug("refused a pinned stream", "inst", p.self.Inst, "from", raw.RemoteAddr().String(), "why", err)
 		return
 	}
-	c := &PinnedConn{p.guard.add(ctx, s, p.self, revoked), s.peer}
+	c := &PinnedConn{p.guard.add(ctx, s, p.self, revoked), s.peer, nil}
 	select {
 	case p.ready <- c:
 	case <-p.stop:
@@ -165,8 +174,8 @@ func (p *PinnedListener) Accept() (net.Conn, error) {
 	}
 }
 
-// Close stops listening and waits for the handshakes under way; streams that
-// were accepted go on, unwatched.
+// Close stops listening, ends the streams that were accepted (nobody would watch
+// over them any more), and waits for the handshakes under way.
 func (p *PinnedListener) Close() error {
 	var err error
 	p.once.Do(func() {
@@ -174,6 +183,9 @@ func (p *PinnedListener) Close() error {
 		err = p.Listener.Close()
 		p.work.Wait()
 		p.guard.close()
+		for _, c := range p.guard.list() {
+			c.abort()
+		}
 	})
 	return err
 }

@@ -3,8 +3,6 @@ package boot
 import (
 	"context"
 	"crypto/ed25519"
-	"errors"
-	"io"
 
 	"google.golang.org/grpc"
 
@@ -13,6 +11,7 @@ import (
 	"fulcrum.example/crux/wire"
 	"fulcrum.example/protos/admin"
 	pb "fulcrum.example/protos/node"
+	reevepb "fulcrum.example/protos/reeve"
 )
 
 // adminServer answers the operator. Its errors are turned into gRPC codes by
@@ -115,16 +114,16 @@ func (c *chunks) Read(b []byte) (int, error) {
 }
 
 // GetDoc finds a signed document.
-func (a adminServer) GetDoc(_ context.Context, m *admin.DocKey) (*admin.Doc, error) {
-	d, ok := a.n.reeve.Get(crux.DocKey{Kind: crux.DocKind(m.GetKind()), Name: m.GetName()})
+func (a adminServer) GetDoc(_ context.Context, m *reevepb.DocKey) (*reevepb.Doc, error) {
+	k, err := wire.DocKeyFrom(m)
+	if err != nil {
+		return nil, err
+	}
+	d, ok := a.n.reeve.Get(k)
 	if !ok {
 		return nil, crux.Errorf("find "+m.GetKind(), crux.NotFound, "there is no %s %s", m.GetKind(), m.GetName())
 	}
-	r := &admin.Doc{Key: m, Version: d.Version, Body: d.Body}
-	for _, s := range d.Signatures {
-		r.Signatures = append(r.Signatures, &admin.DocSignature{Key: s.Key, Sig: s.Sig})
-	}
-	return r, nil
+	return wire.DocTo(&d), nil
 }
 
 // Publishers says who must sign.
@@ -138,13 +137,10 @@ func (a adminServer) Publishers(context.Context, *admin.PublishersRequest) (*adm
 }
 
 // Propose hands a document to the group.
-func (a adminServer) Propose(ctx context.Context, m *admin.Doc) (*admin.ProposeReply, error) {
-	d := crux.Doc{
-		DocKey:  crux.DocKey{Kind: crux.DocKind(m.GetKey().GetKind()), Name: m.GetKey().GetName()},
-		Version: m.GetVersion(), Body: m.GetBody(),
-	}
-	for _, s := range m.GetSignatures() {
-		d.Signatures = append(d.Signatures, crux.DocSignature{Key: s.GetKey(), Sig: s.GetSig()})
+func (a adminServer) Propose(ctx context.Context, m *reevepb.Doc) (*admin.ProposeReply, error) {
+	d, err := wire.DocFrom(m)
+	if err != nil {
+		return nil, err
 	}
 	if keys, _ := a.n.policy.Publishers(); len(keys) == 0 && len(d.Signatures) == 0 {
 		key := a.n.identity.Key
@@ -186,6 +182,3 @@ func (a adminServer) GetBloc(context.Context, *admin.GetBlocRequest) (*admin.Get
 	b, err := d.Marshal()
 	return &admin.GetBlocReply{File: b}, err
 }
-
-// errEnded reports whether a stream's end is nothing but its end.
-func errEnded(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, context.Canceled) }

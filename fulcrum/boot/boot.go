@@ -5,18 +5,12 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc"
 
 	"fulcrum.example/confab/udp"
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/bloc"
-	"fulcrum.example/crux/clock"
-	"fulcrum.example/crux/rpc"
 	"fulcrum.example/flock/node"
 	"fulcrum.example/pastiche"
 	"fulcrum.example/pastiche/s3"
@@ -48,8 +42,11 @@ type Config struct {
 // Node is a running node.
 type Node struct {
 	cfg      Config
+	identity node.Identity
 	id       crux.NodeID
+	store    string // the artifact store, for people
 	policy   *bloc.Policy
+	confab   *udp.Confab
 	flock    *node.Node
 	ring     *keys.Ring
 	peers    *peers
@@ -60,9 +57,7 @@ type Node struct {
 	proctor  *proctor.Proctor
 	dean     *dean.Dean
 
-	closers []closer      // in the order of opening
-	stop    func()        // ends the goroutines below
-	group   sync.WaitGroup
+	closers []closer // in the order of opening
 	failed  chan error
 }
 
@@ -95,7 +90,7 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		n.openIdentity, n.openFlock, n.openRegistry, n.openPicket, n.openArtifacts, n.openNodePort, n.openBuiltins, n.openSocket,
+		n.openIdentity, n.openFlock, n.openRegistry, n.openArtifacts, n.openPicket, n.openProctor, n.openNodePort, n.openSocket, n.openBuiltins,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -120,11 +115,15 @@ func (n *Node) unwind(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// run starts a goroutine of the node's own, which ends when the node closes.
-func (n *Node) run(ctx context.Context, f func(ctx context.Context)) {
-	n.group.Add(1)
-	go func() {
-		defer n.group.Done()
-		f(ctx)
-	}()
+// run starts a goroutine that ends with the node; Close waits for it. f returns
+// when its context ends.
+func (n *Node) run(name string, f func(ctx context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	group.Go(func() { f(ctx) })
+	n.onClose(name, func(context.Context) error {
+		cancel()
+		group.Wait()
+		return nil
+	})
 }

@@ -3,18 +3,16 @@ package boot
 import (
 	"context"
 	"crypto/ed25519"
-	"os"
+	"net/netip"
 	"path/filepath"
 
 	"google.golang.org/grpc"
 
 	"fulcrum.example/confab/udp"
 	"fulcrum.example/crux"
-	"fulcrum.example/crux/clock"
 	"fulcrum.example/crux/rpc"
 	"fulcrum.example/flock/node"
 	"fulcrum.example/pastiche"
-	"fulcrum.example/picket"
 	"fulcrum.example/proctor"
 	"fulcrum.example/proctor/dean"
 	"fulcrum.example/reeve"
@@ -33,7 +31,7 @@ func (n *Node) openIdentity(context.Context) error {
 	if n.identity, err = node.LoadIdentity(n.cfg.Data); err != nil {
 		return err
 	}
-	n.id = n.identity.ID
+	n.id = crux.NodeIDOf(n.identity.Key.Public().(ed25519.PublicKey))
 	if n.policy, err = policy(n.cfg); err != nil {
 		return err
 	}
@@ -41,5 +39,157 @@ func (n *Node) openIdentity(context.Context) error {
 		n.cfg.Log.Warn("enrolment is open: whoever holds the secondary key may join this flock and run code here")
 		return nil
 	}
+	n.run("bloc file", n.keepBlocFile)
 	return keepBloc(n.cfg.Data, n.cfg.BlocFile)
+}
+
+// keepBlocFile writes each newer bloc file to disk, and has connections checked
+// again by it.
+func (n *Node) keepBlocFile(ctx context.Context) {
+	for {
+		changed := n.policy.Changed()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+		d := n.policy.Document()
+		if err := keepBloc(n.cfg.Data, d); err != nil {
+			n.cfg.Log.Error("the new bloc file is in force, but not on disk", "version", d.Version, "error", err)
+			continue
+		}
+		n.cfg.Log.Info("a new bloc file is in force", "version", d.Version)
+		if n.ring != nil {
+			n.ring.PolicyChanged()
+		}
+	}
+}
+
+// openFlock opens the sockets, starts flocking, and makes the keys that stand
+// on the flock's members.
+func (n *Node) openFlock(ctx context.Context) (err error) {
+	if n.confab, err = udp.New(udp.Config{Addr: n.cfg.Addr, Candidates: n.cfg.Candidates}); err != nil {
+		return err
+	}
+	n.flock, err = node.Open(ctx, node.Config{
+		Confab: n.confab, Policy: n.policy, FlockName: n.cfg.FlockName,
+		Key: n.identity.Key, Incarnation: n.identity.Incarnation, Secrets: n.cfg.Secrets,
+		Log: n.cfg.Log.With("part", "flock"), Dial: n.dialAddr,
+	})
+	if err != nil {
+		return err
+	}
+	n.onClose("flock", func(context.Context) error { return n.flock.Close() })
+	n.ring, err = keys.New(keys.Config{NodeKey: n.identity.Key, Policy: n.policy, Members: n.flock, Log: n.cfg.Log.With("part", "keys")})
+	if err != nil {
+		return err
+	}
+	n.onClose("keys", func(context.Context) error { return n.ring.Close() })
+	n.peers = newPeers(func(m crux.Member) (*grpc.ClientConn, error) {
+		return rpc.DialNode(n.nodeKeys(), n.confab, m)
+	})
+	n.onClose("peers", func(context.Context) error { n.peers.Close(); return nil })
+	n.run("peers' members", func(ctx context.Context) { n.peers.follow(n.flock.Watch(ctx)) })
+	return nil
+}
+
+// nodeKeys are the keys of the node itself, for the node port.
+func (n *Node) nodeKeys() crux.Keys { return n.ring.For(keys.NodeCaller, crux.DefaultHorde) }
+
+// dialAddr is the flock's way to another node's port.
+func (n *Node) dialAddr(_ context.Context, id crux.NodeID, addr netip.AddrPort) (*grpc.ClientConn, error) {
+	return rpc.DialNode(n.nodeKeys(), n.confab, crux.Member{ID: id, Addr: addr})
+}
+
+// openRegistry starts reeve and, asleep until this node leads, the steward.
+func (n *Node) openRegistry(context.Context) (err error) {
+	n.reeve, err = reeve.Open(reeve.Config{
+		ID: n.id, Sign: n.sign, Incarnation: n.identity.Incarnation, Dir: filepath.Join(n.cfg.Data, "docs"),
+		Members: n.flock, Policy: n.policy, Dial: n.peers.Dial, Log: n.cfg.Log.With("part", "reeve"),
+	})
+	if err != nil {
+		return err
+	}
+	n.onClose("reeve", func(context.Context) error { return n.reeve.Close() })
+	n.steward, err = service.Open(service.Config{
+		Members: n.flock, Reeve: n.reeve, Policy: n.policy, Dial: n.peers.Dial, Log: n.cfg.Log.With("part", "steward"),
+	})
+	if err != nil {
+		return err
+	}
+	n.onClose("steward", func(context.Context) error { return n.steward.Close() })
+	n.run("own rows", n.registerOwn)
+	return nil
+}
+
+// sign signs with the node key.
+func (n *Node) sign(label string, msg []byte) ([]byte, error) {
+	return ed25519.Sign(n.identity.Key, crux.Labelled(label, msg)), nil
+}
+
+// openArtifacts opens the cache and the artifact store.
+func (n *Node) openArtifacts(context.Context) error {
+	n.store = n.cfg.Store
+	if n.store == "" {
+		n.store = "dir:" + filepath.Join(n.cfg.Data, "store")
+	}
+	origin, err := pastiche.ParseStore(n.store, n.cfg.S3)
+	if err != nil {
+		return err
+	}
+	n.pastiche, err = pastiche.Open(pastiche.Config{
+		ID: n.id, Dir: filepath.Join(n.cfg.Data, "cache"), MaxBytes: n.cfg.CacheBytes, Origin: origin,
+		Members: n.flock, Dial: n.peers.Dial, Peer: peerOf, Log: n.cfg.Log.With("part", "pastiche"),
+	})
+	if err != nil {
+		return err
+	}
+	n.onClose("pastiche", func(context.Context) error { return n.pastiche.Close() })
+	return nil
+}
+
+// peerOf says who is calling on the node port.
+func peerOf(ctx context.Context) (crux.Peer, error) {
+	p, ok := rpc.PeerFrom(ctx)
+	if !ok {
+		return p, crux.Errorf("identify caller", crux.Unknown, "the call did not come through the node port")
+	}
+	return p, nil
+}
+
+// openProctor makes proctor and dean; picket runs them.
+func (n *Node) openProctor(context.Context) (err error) {
+	n.proctor, err = proctor.New(proctor.Config{
+		Members: n.flock, Docs: n.reeve, Registry: n.reeve, Dial: n.peers.Dial, Peer: peerOf, Log: n.cfg.Log.With("part", "proctor"),
+	})
+	if err != nil {
+		return err
+	}
+	n.dean, err = dean.Open(dean.Config{
+		Dir: filepath.Join(n.cfg.Data, "dean"), Members: n.flock, Docs: n.reeve, Runner: n.picket, Artifacts: n.pastiche,
+		Dial: n.peers.Dial, Log: n.cfg.Log.With("part", "dean"),
+	})
+	return err
+}
+
+// openNodePort serves what nodes say to each other.
+func (n *Node) openNodePort(ctx context.Context) error {
+	l, err := n.confab.Listen(ctx, n.cfg.Addr.Port())
+	if err != nil {
+		return err
+	}
+	self := rpc.NodeEndpoint(crux.Member{ID: n.id, Addr: n.cfg.Addr})
+	port, err := rpc.ServeNodePort(l, n.nodeKeys(), self, n.cfg.Log.With("part", "node port"), func(r grpc.ServiceRegistrar) {
+		n.flock.Register(r)
+		n.reeve.Register(r)
+		n.steward.Register(r)
+		n.pastiche.Register(r)
+		n.proctor.Register(r)
+	})
+	if err != nil {
+		l.Close()
+		return err
+	}
+	n.onClose("node port", func(context.Context) error { return port.Close() })
+	return nil
 }

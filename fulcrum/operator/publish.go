@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/wire"
 	"fulcrum.example/protos/admin"
 )
 
@@ -95,14 +96,15 @@ func (c *Client) upload(ctx context.Context, path string, f crux.Function) (stri
 
 // doc finds a document; nil if there is none.
 func (c *Client) doc(ctx context.Context, k crux.DocKey) (*crux.Doc, error) {
-	r, err := c.rpc.GetDoc(ctx, &admin.DocKey{Kind: string(k.Kind), Name: k.Name})
+	r, err := c.rpc.GetDoc(ctx, wire.DocKeyTo(k))
 	if err = c.said(err); err != nil {
 		if crux.KindOf(err) == crux.NotFound {
 			return nil, nil
 		}
 		return nil, err
 	}
-	return &crux.Doc{DocKey: k, Version: r.GetVersion(), Body: r.GetBody()}, nil
+	d, err := wire.DocFrom(r)
+	return &d, err
 }
 
 // signAndPropose signs a document with the operator's keys and hands it to the
@@ -123,13 +125,12 @@ func (c *Client) signAndPropose(ctx context.Context, k crux.DocKey, version uint
 			"bloc %s wants the signatures of %d of its %d publishers: give each one's key file with --sign-key or FULCRUM_SIGN_KEY",
 			p.GetBloc(), p.GetNeed(), len(p.GetKeys()))
 	}
-	req := &admin.Doc{Key: &admin.DocKey{Kind: string(k.Kind), Name: k.Name}, Version: version, Body: b}
 	msg := crux.Labelled(k.Kind.Label(), d.SignedBytes(crux.BlocID(p.GetBloc())))
 	for _, key := range keys {
-		req.Signatures = append(req.Signatures, &admin.DocSignature{
+		d.Signatures = append(d.Signatures, crux.DocSignature{
 			Key: key.Public().(ed25519.PublicKey), Sig: ed25519.Sign(key, msg),
 		})
 	}
-	_, err = c.rpc.Propose(ctx, req)
+	_, err = c.rpc.Propose(ctx, wire.DocTo(&d))
 	return c.said(err)
 }

@@ -11,6 +11,7 @@ package admin
 
 import (
 	node "fulcrum.example/protos/node"
+	reeve "fulcrum.example/protos/reeve"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	reflect "reflect"
@@ -565,178 +566,6 @@ func (x *UploadReply) GetStored() string {
 	return ""
 }
 
-type DocKey struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DocKey) Reset() {
-	*x = DocKey{}
-	mi := &file_protos_admin_admin_proto_msgTypes[9]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DocKey) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DocKey) ProtoMessage() {}
-
-func (x *DocKey) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[9]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DocKey.ProtoReflect.Descriptor instead.
-func (*DocKey) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{9}
-}
-
-func (x *DocKey) GetKind() string {
-	if x != nil {
-		return x.Kind
-	}
-	return ""
-}
-
-func (x *DocKey) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-type Doc struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           *DocKey                `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
-	Body          []byte                 `protobuf:"bytes,3,opt,name=body,proto3" json:"body,omitempty"`
-	Signatures    []*DocSignature        `protobuf:"bytes,4,rep,name=signatures,proto3" json:"signatures,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Doc) Reset() {
-	*x = Doc{}
-	mi := &file_protos_admin_admin_proto_msgTypes[10]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Doc) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Doc) ProtoMessage() {}
-
-func (x *Doc) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[10]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Doc.ProtoReflect.Descriptor instead.
-func (*Doc) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{10}
-}
-
-func (x *Doc) GetKey() *DocKey {
-	if x != nil {
-		return x.Key
-	}
-	return nil
-}
-
-func (x *Doc) GetVersion() uint64 {
-	if x != nil {
-		return x.Version
-	}
-	return 0
-}
-
-func (x *Doc) GetBody() []byte {
-	if x != nil {
-		return x.Body
-	}
-	return nil
-}
-
-func (x *Doc) GetSignatures() []*DocSignature {
-	if x != nil {
-		return x.Signatures
-	}
-	return nil
-}
-
-type DocSignature struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Key           []byte                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
-	Sig           []byte                 `protobuf:"bytes,2,opt,name=sig,proto3" json:"sig,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *DocSignature) Reset() {
-	*x = DocSignature{}
-	mi := &file_protos_admin_admin_proto_msgTypes[11]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *DocSignature) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*DocSignature) ProtoMessage() {}
-
-func (x *DocSignature) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[11]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use DocSignature.ProtoReflect.Descriptor instead.
-func (*DocSignature) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{11}
-}
-
-func (x *DocSignature) GetKey() []byte {
-	if x != nil {
-		return x.Key
-	}
-	return nil
-}
-
-func (x *DocSignature) GetSig() []byte {
-	if x != nil {
-		return x.Sig
-	}
-	return nil
-}
-
 type PublishersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -745,7 +574,7 @@ type PublishersRequest struct {
 
 func (x *PublishersRequest) Reset() {
 	*x = PublishersRequest{}
-	mi := &file_protos_admin_admin_proto_msgTypes[12]
+	mi := &file_protos_admin_admin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -757,7 +586,7 @@ func (x *PublishersRequest) String() string {
 func (*PublishersRequest) ProtoMessage() {}
 
 func (x *PublishersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[12]
+	mi := &file_protos_admin_admin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -770,7 +599,7 @@ func (x *PublishersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishersRequest.ProtoReflect.Descriptor instead.
 func (*PublishersRequest) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{12}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{9}
 }
 
 type PublishersReply struct {
@@ -784,7 +613,7 @@ type PublishersReply struct {
 
 func (x *PublishersReply) Reset() {
 	*x = PublishersReply{}
-	mi := &file_protos_admin_admin_proto_msgTypes[13]
+	mi := &file_protos_admin_admin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -796,7 +625,7 @@ func (x *PublishersReply) String() string {
 func (*PublishersReply) ProtoMessage() {}
 
 func (x *PublishersReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[13]
+	mi := &file_protos_admin_admin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -809,7 +638,7 @@ func (x *PublishersReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishersReply.ProtoReflect.Descriptor instead.
 func (*PublishersReply) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{13}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PublishersReply) GetBloc() string {
@@ -841,7 +670,7 @@ type ProposeReply struct {
 
 func (x *ProposeReply) Reset() {
 	*x = ProposeReply{}
-	mi := &file_protos_admin_admin_proto_msgTypes[14]
+	mi := &file_protos_admin_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +682,7 @@ func (x *ProposeReply) String() string {
 func (*ProposeReply) ProtoMessage() {}
 
 func (x *ProposeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[14]
+	mi := &file_protos_admin_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +695,7 @@ func (x *ProposeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeReply.ProtoReflect.Descriptor instead.
 func (*ProposeReply) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{14}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{11}
 }
 
 type ProgressRequest struct {
@@ -880,7 +709,7 @@ type ProgressRequest struct {
 
 func (x *ProgressRequest) Reset() {
 	*x = ProgressRequest{}
-	mi := &file_protos_admin_admin_proto_msgTypes[15]
+	mi := &file_protos_admin_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -892,7 +721,7 @@ func (x *ProgressRequest) String() string {
 func (*ProgressRequest) ProtoMessage() {}
 
 func (x *ProgressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[15]
+	mi := &file_protos_admin_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -905,7 +734,7 @@ func (x *ProgressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressRequest.ProtoReflect.Descriptor instead.
 func (*ProgressRequest) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{15}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ProgressRequest) GetHorde() string {
@@ -942,7 +771,7 @@ type ProgressReply struct {
 
 func (x *ProgressReply) Reset() {
 	*x = ProgressReply{}
-	mi := &file_protos_admin_admin_proto_msgTypes[16]
+	mi := &file_protos_admin_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +783,7 @@ func (x *ProgressReply) String() string {
 func (*ProgressReply) ProtoMessage() {}
 
 func (x *ProgressReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[16]
+	mi := &file_protos_admin_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +796,7 @@ func (x *ProgressReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressReply.ProtoReflect.Descriptor instead.
 func (*ProgressReply) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{16}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ProgressReply) GetDone() bool {
@@ -1014,7 +843,7 @@ type EvictRequest struct {
 
 func (x *EvictRequest) Reset() {
 	*x = EvictRequest{}
-	mi := &file_protos_admin_admin_proto_msgTypes[17]
+	mi := &file_protos_admin_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1026,7 +855,7 @@ func (x *EvictRequest) String() string {
 func (*EvictRequest) ProtoMessage() {}
 
 func (x *EvictRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[17]
+	mi := &file_protos_admin_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1039,7 +868,7 @@ func (x *EvictRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictRequest.ProtoReflect.Descriptor instead.
 func (*EvictRequest) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{17}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *EvictRequest) GetNode() []byte {
@@ -1057,7 +886,7 @@ type EvictReply struct {
 
 func (x *EvictReply) Reset() {
 	*x = EvictReply{}
-	mi := &file_protos_admin_admin_proto_msgTypes[18]
+	mi := &file_protos_admin_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1069,7 +898,7 @@ func (x *EvictReply) String() string {
 func (*EvictReply) ProtoMessage() {}
 
 func (x *EvictReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[18]
+	mi := &file_protos_admin_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1082,7 +911,7 @@ func (x *EvictReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictReply.ProtoReflect.Descriptor instead.
 func (*EvictReply) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{18}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{15}
 }
 
 type ApplyBlocRequest struct {
@@ -1094,7 +923,7 @@ type ApplyBlocRequest struct {
 
 func (x *ApplyBlocRequest) Reset() {
 	*x = ApplyBlocRequest{}
-	mi := &file_protos_admin_admin_proto_msgTypes[19]
+	mi := &file_protos_admin_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +935,7 @@ func (x *ApplyBlocRequest) String() string {
 func (*ApplyBlocRequest) ProtoMessage() {}
 
 func (x *ApplyBlocRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[19]
+	mi := &file_protos_admin_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +948,7 @@ func (x *ApplyBlocRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyBlocRequest.ProtoReflect.Descriptor instead.
 func (*ApplyBlocRequest) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{19}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ApplyBlocRequest) GetFile() []byte {
@@ -1138,7 +967,7 @@ type ApplyBlocReply struct {
 
 func (x *ApplyBlocReply) Reset() {
 	*x = ApplyBlocReply{}
-	mi := &file_protos_admin_admin_proto_msgTypes[20]
+	mi := &file_protos_admin_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1150,7 +979,7 @@ func (x *ApplyBlocReply) String() string {
 func (*ApplyBlocReply) ProtoMessage() {}
 
 func (x *ApplyBlocReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[20]
+	mi := &file_protos_admin_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1163,7 +992,7 @@ func (x *ApplyBlocReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyBlocReply.ProtoReflect.Descriptor instead.
 func (*ApplyBlocReply) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{20}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ApplyBlocReply) GetVersion() uint64 {
@@ -1181,7 +1010,7 @@ type GetBlocRequest struct {
 
 func (x *GetBlocRequest) Reset() {
 	*x = GetBlocRequest{}
-	mi := &file_protos_admin_admin_proto_msgTypes[21]
+	mi := &file_protos_admin_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1193,7 +1022,7 @@ func (x *GetBlocRequest) String() string {
 func (*GetBlocRequest) ProtoMessage() {}
 
 func (x *GetBlocRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[21]
+	mi := &file_protos_admin_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1206,7 +1035,7 @@ func (x *GetBlocRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlocRequest.ProtoReflect.Descriptor instead.
 func (*GetBlocRequest) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{21}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{18}
 }
 
 type GetBlocReply struct {
@@ -1218,7 +1047,7 @@ type GetBlocReply struct {
 
 func (x *GetBlocReply) Reset() {
 	*x = GetBlocReply{}
-	mi := &file_protos_admin_admin_proto_msgTypes[22]
+	mi := &file_protos_admin_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1059,7 @@ func (x *GetBlocReply) String() string {
 func (*GetBlocReply) ProtoMessage() {}
 
 func (x *GetBlocReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[22]
+	mi := &file_protos_admin_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1072,7 @@ func (x *GetBlocReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlocReply.ProtoReflect.Descriptor instead.
 func (*GetBlocReply) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{22}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetBlocReply) GetFile() []byte {
@@ -1257,7 +1086,7 @@ var File_protos_admin_admin_proto protoreflect.FileDescriptor
 
 const file_protos_admin_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x18protos/admin/admin.proto\x12\rfulcrum.admin\x1a\x16protos/node/node.proto\"\x0f\n" +
+	"\x18protos/admin/admin.proto\x12\rfulcrum.admin\x1a\x16protos/node/node.proto\x1a\x18protos/reeve/reeve.proto\"\x0f\n" +
 	"\rStatusRequest\"\x9b\x03\n" +
 	"\vStatusReply\x12&\n" +
 	"\x04view\x18\x01 \x01(\v2\x12.fulcrum.node.ViewR\x04view\x12\x18\n" +
@@ -1300,20 +1129,7 @@ const file_protos_admin_admin_proto_rawDesc = "" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\"%\n" +
 	"\vUploadReply\x12\x16\n" +
-	"\x06stored\x18\x01 \x01(\tR\x06stored\"0\n" +
-	"\x06DocKey\x12\x12\n" +
-	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x12\n" +
-	"\x04name\x18\x02 \x01(\tR\x04name\"\x99\x01\n" +
-	"\x03Doc\x12'\n" +
-	"\x03key\x18\x01 \x01(\v2\x15.fulcrum.admin.DocKeyR\x03key\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x12\n" +
-	"\x04body\x18\x03 \x01(\fR\x04body\x12;\n" +
-	"\n" +
-	"signatures\x18\x04 \x03(\v2\x1b.fulcrum.admin.DocSignatureR\n" +
-	"signatures\"2\n" +
-	"\fDocSignature\x12\x10\n" +
-	"\x03key\x18\x01 \x01(\fR\x03key\x12\x10\n" +
-	"\x03sig\x18\x02 \x01(\fR\x03sig\"\x13\n" +
+	"\x06stored\x18\x01 \x01(\tR\x06stored\"\x13\n" +
 	"\x11PublishersRequest\"M\n" +
 	"\x0fPublishersReply\x12\x12\n" +
 	"\x04bloc\x18\x01 \x01(\tR\x04bloc\x12\x12\n" +
@@ -1348,10 +1164,10 @@ const file_protos_admin_admin_proto_rawDesc = "" +
 	"\bServices\x12\x16.fulcrum.node.Selector\x1a\x16.fulcrum.node.Snapshot\x12?\n" +
 	"\x05Units\x12\x1b.fulcrum.admin.UnitsRequest\x1a\x19.fulcrum.admin.UnitsReply\x12B\n" +
 	"\x06Upload\x12\x1a.fulcrum.admin.UploadChunk\x1a\x1a.fulcrum.admin.UploadReply(\x01\x123\n" +
-	"\x06GetDoc\x12\x15.fulcrum.admin.DocKey\x1a\x12.fulcrum.admin.Doc\x12N\n" +
+	"\x06GetDoc\x12\x15.fulcrum.reeve.DocKey\x1a\x12.fulcrum.reeve.Doc\x12N\n" +
 	"\n" +
 	"Publishers\x12 .fulcrum.admin.PublishersRequest\x1a\x1e.fulcrum.admin.PublishersReply\x12:\n" +
-	"\aPropose\x12\x12.fulcrum.admin.Doc\x1a\x1b.fulcrum.admin.ProposeReply\x12J\n" +
+	"\aPropose\x12\x12.fulcrum.reeve.Doc\x1a\x1b.fulcrum.admin.ProposeReply\x12J\n" +
 	"\bProgress\x12\x1e.fulcrum.admin.ProgressRequest\x1a\x1c.fulcrum.admin.ProgressReply0\x01\x12?\n" +
 	"\x05Evict\x12\x1b.fulcrum.admin.EvictRequest\x1a\x19.fulcrum.admin.EvictReply\x12K\n" +
 	"\tApplyBloc\x12\x1f.fulcrum.admin.ApplyBlocRequest\x1a\x1d.fulcrum.admin.ApplyBlocReply\x12E\n" +
@@ -1369,7 +1185,7 @@ func file_protos_admin_admin_proto_rawDescGZIP() []byte {
 	return file_protos_admin_admin_proto_rawDescData
 }
 
-var file_protos_admin_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_protos_admin_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_protos_admin_admin_proto_goTypes = []any{
 	(*StatusRequest)(nil),     // 0: fulcrum.admin.StatusRequest
 	(*StatusReply)(nil),       // 1: fulcrum.admin.StatusReply
@@ -1380,64 +1196,61 @@ var file_protos_admin_admin_proto_goTypes = []any{
 	(*Unit)(nil),              // 6: fulcrum.admin.Unit
 	(*UploadChunk)(nil),       // 7: fulcrum.admin.UploadChunk
 	(*UploadReply)(nil),       // 8: fulcrum.admin.UploadReply
-	(*DocKey)(nil),            // 9: fulcrum.admin.DocKey
-	(*Doc)(nil),               // 10: fulcrum.admin.Doc
-	(*DocSignature)(nil),      // 11: fulcrum.admin.DocSignature
-	(*PublishersRequest)(nil), // 12: fulcrum.admin.PublishersRequest
-	(*PublishersReply)(nil),   // 13: fulcrum.admin.PublishersReply
-	(*ProposeReply)(nil),      // 14: fulcrum.admin.ProposeReply
-	(*ProgressRequest)(nil),   // 15: fulcrum.admin.ProgressRequest
-	(*ProgressReply)(nil),     // 16: fulcrum.admin.ProgressReply
-	(*EvictRequest)(nil),      // 17: fulcrum.admin.EvictRequest
-	(*EvictReply)(nil),        // 18: fulcrum.admin.EvictReply
-	(*ApplyBlocRequest)(nil),  // 19: fulcrum.admin.ApplyBlocRequest
-	(*ApplyBlocReply)(nil),    // 20: fulcrum.admin.ApplyBlocReply
-	(*GetBlocRequest)(nil),    // 21: fulcrum.admin.GetBlocRequest
-	(*GetBlocReply)(nil),      // 22: fulcrum.admin.GetBlocReply
-	nil,                       // 23: fulcrum.admin.StatusReply.DroppedEntry
-	(*node.View)(nil),         // 24: fulcrum.node.View
-	(*node.Revision)(nil),     // 25: fulcrum.node.Revision
-	(*node.Member)(nil),       // 26: fulcrum.node.Member
-	(*node.Selector)(nil),     // 27: fulcrum.node.Selector
-	(*node.Snapshot)(nil),     // 28: fulcrum.node.Snapshot
+	(*PublishersRequest)(nil), // 9: fulcrum.admin.PublishersRequest
+	(*PublishersReply)(nil),   // 10: fulcrum.admin.PublishersReply
+	(*ProposeReply)(nil),      // 11: fulcrum.admin.ProposeReply
+	(*ProgressRequest)(nil),   // 12: fulcrum.admin.ProgressRequest
+	(*ProgressReply)(nil),     // 13: fulcrum.admin.ProgressReply
+	(*EvictRequest)(nil),      // 14: fulcrum.admin.EvictRequest
+	(*EvictReply)(nil),        // 15: fulcrum.admin.EvictReply
+	(*ApplyBlocRequest)(nil),  // 16: fulcrum.admin.ApplyBlocRequest
+	(*ApplyBlocReply)(nil),    // 17: fulcrum.admin.ApplyBlocReply
+	(*GetBlocRequest)(nil),    // 18: fulcrum.admin.GetBlocRequest
+	(*GetBlocReply)(nil),      // 19: fulcrum.admin.GetBlocReply
+	nil,                       // 20: fulcrum.admin.StatusReply.DroppedEntry
+	(*node.View)(nil),         // 21: fulcrum.node.View
+	(*node.Revision)(nil),     // 22: fulcrum.node.Revision
+	(*node.Member)(nil),       // 23: fulcrum.node.Member
+	(*node.Selector)(nil),     // 24: fulcrum.node.Selector
+	(*reeve.DocKey)(nil),      // 25: fulcrum.reeve.DocKey
+	(*reeve.Doc)(nil),         // 26: fulcrum.reeve.Doc
+	(*node.Snapshot)(nil),     // 27: fulcrum.node.Snapshot
 }
 var file_protos_admin_admin_proto_depIdxs = []int32{
-	24, // 0: fulcrum.admin.StatusReply.view:type_name -> fulcrum.node.View
-	25, // 1: fulcrum.admin.StatusReply.revision:type_name -> fulcrum.node.Revision
-	23, // 2: fulcrum.admin.StatusReply.dropped:type_name -> fulcrum.admin.StatusReply.DroppedEntry
-	26, // 3: fulcrum.admin.MembersReply.members:type_name -> fulcrum.node.Member
+	21, // 0: fulcrum.admin.StatusReply.view:type_name -> fulcrum.node.View
+	22, // 1: fulcrum.admin.StatusReply.revision:type_name -> fulcrum.node.Revision
+	20, // 2: fulcrum.admin.StatusReply.dropped:type_name -> fulcrum.admin.StatusReply.DroppedEntry
+	23, // 3: fulcrum.admin.MembersReply.members:type_name -> fulcrum.node.Member
 	6,  // 4: fulcrum.admin.UnitsReply.units:type_name -> fulcrum.admin.Unit
-	9,  // 5: fulcrum.admin.Doc.key:type_name -> fulcrum.admin.DocKey
-	11, // 6: fulcrum.admin.Doc.signatures:type_name -> fulcrum.admin.DocSignature
-	0,  // 7: fulcrum.admin.Admin.Status:input_type -> fulcrum.admin.StatusRequest
-	2,  // 8: fulcrum.admin.Admin.Members:input_type -> fulcrum.admin.MembersRequest
-	27, // 9: fulcrum.admin.Admin.Services:input_type -> fulcrum.node.Selector
-	4,  // 10: fulcrum.admin.Admin.Units:input_type -> fulcrum.admin.UnitsRequest
-	7,  // 11: fulcrum.admin.Admin.Upload:input_type -> fulcrum.admin.UploadChunk
-	9,  // 12: fulcrum.admin.Admin.GetDoc:input_type -> fulcrum.admin.DocKey
-	12, // 13: fulcrum.admin.Admin.Publishers:input_type -> fulcrum.admin.PublishersRequest
-	10, // 14: fulcrum.admin.Admin.Propose:input_type -> fulcrum.admin.Doc
-	15, // 15: fulcrum.admin.Admin.Progress:input_type -> fulcrum.admin.ProgressRequest
-	17, // 16: fulcrum.admin.Admin.Evict:input_type -> fulcrum.admin.EvictRequest
-	19, // 17: fulcrum.admin.Admin.ApplyBloc:input_type -> fulcrum.admin.ApplyBlocRequest
-	21, // 18: fulcrum.admin.Admin.GetBloc:input_type -> fulcrum.admin.GetBlocRequest
-	1,  // 19: fulcrum.admin.Admin.Status:output_type -> fulcrum.admin.StatusReply
-	3,  // 20: fulcrum.admin.Admin.Members:output_type -> fulcrum.admin.MembersReply
-	28, // 21: fulcrum.admin.Admin.Services:output_type -> fulcrum.node.Snapshot
-	5,  // 22: fulcrum.admin.Admin.Units:output_type -> fulcrum.admin.UnitsReply
-	8,  // 23: fulcrum.admin.Admin.Upload:output_type -> fulcrum.admin.UploadReply
-	10, // 24: fulcrum.admin.Admin.GetDoc:output_type -> fulcrum.admin.Doc
-	13, // 25: fulcrum.admin.Admin.Publishers:output_type -> fulcrum.admin.PublishersReply
-	14, // 26: fulcrum.admin.Admin.Propose:output_type -> fulcrum.admin.ProposeReply
-	16, // 27: fulcrum.admin.Admin.Progress:output_type -> fulcrum.admin.ProgressReply
-	18, // 28: fulcrum.admin.Admin.Evict:output_type -> fulcrum.admin.EvictReply
-	20, // 29: fulcrum.admin.Admin.ApplyBloc:output_type -> fulcrum.admin.ApplyBlocReply
-	22, // 30: fulcrum.admin.Admin.GetBloc:output_type -> fulcrum.admin.GetBlocReply
-	19, // [19:31] is the sub-list for method output_type
-	7,  // [7:19] is the sub-list for method input_type
-	7,  // [7:7] is the sub-list for extension type_name
-	7,  // [7:7] is the sub-list for extension extendee
-	0,  // [0:7] is the sub-list for field type_name
+	0,  // 5: fulcrum.admin.Admin.Status:input_type -> fulcrum.admin.StatusRequest
+	2,  // 6: fulcrum.admin.Admin.Members:input_type -> fulcrum.admin.MembersRequest
+	24, // 7: fulcrum.admin.Admin.Services:input_type -> fulcrum.node.Selector
+	4,  // 8: fulcrum.admin.Admin.Units:input_type -> fulcrum.admin.UnitsRequest
+	7,  // 9: fulcrum.admin.Admin.Upload:input_type -> fulcrum.admin.UploadChunk
+	25, // 10: fulcrum.admin.Admin.GetDoc:input_type -> fulcrum.reeve.DocKey
+	9,  // 11: fulcrum.admin.Admin.Publishers:input_type -> fulcrum.admin.PublishersRequest
+	26, // 12: fulcrum.admin.Admin.Propose:input_type -> fulcrum.reeve.Doc
+	12, // 13: fulcrum.admin.Admin.Progress:input_type -> fulcrum.admin.ProgressRequest
+	14, // 14: fulcrum.admin.Admin.Evict:input_type -> fulcrum.admin.EvictRequest
+	16, // 15: fulcrum.admin.Admin.ApplyBloc:input_type -> fulcrum.admin.ApplyBlocRequest
+	18, // 16: fulcrum.admin.Admin.GetBloc:input_type -> fulcrum.admin.GetBlocRequest
+	1,  // 17: fulcrum.admin.Admin.Status:output_type -> fulcrum.admin.StatusReply
+	3,  // 18: fulcrum.admin.Admin.Members:output_type -> fulcrum.admin.MembersReply
+	27, // 19: fulcrum.admin.Admin.Services:output_type -> fulcrum.node.Snapshot
+	5,  // 20: fulcrum.admin.Admin.Units:output_type -> fulcrum.admin.UnitsReply
+	8,  // 21: fulcrum.admin.Admin.Upload:output_type -> fulcrum.admin.UploadReply
+	26, // 22: fulcrum.admin.Admin.GetDoc:output_type -> fulcrum.reeve.Doc
+	10, // 23: fulcrum.admin.Admin.Publishers:output_type -> fulcrum.admin.PublishersReply
+	11, // 24: fulcrum.admin.Admin.Propose:output_type -> fulcrum.admin.ProposeReply
+	13, // 25: fulcrum.admin.Admin.Progress:output_type -> fulcrum.admin.ProgressReply
+	15, // 26: fulcrum.admin.Admin.Evict:output_type -> fulcrum.admin.EvictReply
+	17, // 27: fulcrum.admin.Admin.ApplyBloc:output_type -> fulcrum.admin.ApplyBlocReply
+	19, // 28: fulcrum.admin.Admin.GetBloc:output_type -> fulcrum.admin.GetBlocReply
+	17, // [17:29] is the sub-list for method output_type
+	5,  // [5:17] is the sub-list for method input_type
+	5,  // [5:5] is the sub-list for extension type_name
+	5,  // [5:5] is the sub-list for extension extendee
+	0,  // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_protos_admin_admin_proto_init() }
@@ -1451,7 +1264,7 @@ func file_protos_admin_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protos_admin_admin_proto_rawDesc), len(file_protos_admin_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   24,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -12,6 +12,7 @@ package admin
 import (
 	context "context"
 	node "fulcrum.example/protos/node"
+	reeve "fulcrum.example/protos/reeve"
 	grpc "google.golang.org/grpc"
 	codes "google.golang.org/grpc/codes"
 	status "google.golang.org/grpc/status"
@@ -50,12 +51,12 @@ type AdminClient interface {
 	// first chunk carries the checksum and the size, the rest bytes.
 	Upload(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadChunk, UploadReply], error)
 	// GetDoc finds a signed document.
-	GetDoc(ctx context.Context, in *DocKey, opts ...grpc.CallOption) (*Doc, error)
+	GetDoc(ctx context.Context, in *reeve.DocKey, opts ...grpc.CallOption) (*reeve.Doc, error)
 	// Publishers says who must sign documents in this bloc.
 	Publishers(ctx context.Context, in *PublishersRequest, opts ...grpc.CallOption) (*PublishersReply, error)
 	// Propose hands a document to the group. One without signatures is signed
 	// with the node key, which counts where the bloc lists no publishers.
-	Propose(ctx context.Context, in *Doc, opts ...grpc.CallOption) (*ProposeReply, error)
+	Propose(ctx context.Context, in *reeve.Doc, opts ...grpc.CallOption) (*ProposeReply, error)
 	// Progress follows an intent until it is done or the call is cancelled.
 	Progress(ctx context.Context, in *ProgressRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProgressReply], error)
 	// Evict removes a member from the flock. Only the leader's node can.
@@ -128,9 +129,9 @@ func (c *adminClient) Upload(ctx context.Context, opts ...grpc.CallOption) (grpc
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Admin_UploadClient = grpc.ClientStreamingClient[UploadChunk, UploadReply]
 
-func (c *adminClient) GetDoc(ctx context.Context, in *DocKey, opts ...grpc.CallOption) (*Doc, error) {
+func (c *adminClient) GetDoc(ctx context.Context, in *reeve.DocKey, opts ...grpc.CallOption) (*reeve.Doc, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
-	out := new(Doc)
+	out := new(reeve.Doc)
 	err := c.cc.Invoke(ctx, Admin_GetDoc_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
@@ -148,7 +149,7 @@ func (c *adminClient) Publishers(ctx context.Context, in *PublishersRequest, opt
 	return out, nil
 }
 
-func (c *adminClient) Propose(ctx context.Context, in *Doc, opts ...grpc.CallOption) (*ProposeReply, error) {
+func (c *adminClient) Propose(ctx context.Context, in *reeve.Doc, opts ...grpc.CallOption) (*ProposeReply, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ProposeReply)
 	err := c.cc.Invoke(ctx, Admin_Propose_FullMethodName, in, out, cOpts...)
@@ -220,12 +221,12 @@ type AdminServer interface {
 	// first chunk carries the checksum and the size, the rest bytes.
 	Upload(grpc.ClientStreamingServer[UploadChunk, UploadReply]) error
 	// GetDoc finds a signed document.
-	GetDoc(context.Context, *DocKey) (*Doc, error)
+	GetDoc(context.Context, *reeve.DocKey) (*reeve.Doc, error)
 	// Publishers says who must sign documents in this bloc.
 	Publishers(context.Context, *PublishersRequest) (*PublishersReply, error)
 	// Propose hands a document to the group. One without signatures is signed
 	// with the node key, which counts where the bloc lists no publishers.
-	Propose(context.Context, *Doc) (*ProposeReply, error)
+	Propose(context.Context, *reeve.Doc) (*ProposeReply, error)
 	// Progress follows an intent until it is done or the call is cancelled.
 	Progress(*ProgressRequest, grpc.ServerStreamingServer[ProgressReply]) error
 	// Evict removes a member from the flock. Only the leader's node can.
@@ -260,13 +261,13 @@ func (UnimplementedAdminServer) Units(context.Context, *UnitsRequest) (*UnitsRep
 func (UnimplementedAdminServer) Upload(grpc.ClientStreamingServer[UploadChunk, UploadReply]) error {
 	return status.Error(codes.Unimplemented, "method Upload not implemented")
 }
-func (UnimplementedAdminServer) GetDoc(context.Context, *DocKey) (*Doc, error) {
+func (UnimplementedAdminServer) GetDoc(context.Context, *reeve.DocKey) (*reeve.Doc, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDoc not implemented")
 }
 func (UnimplementedAdminServer) Publishers(context.Context, *PublishersRequest) (*PublishersReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Publishers not implemented")
 }
-func (UnimplementedAdminServer) Propose(context.Context, *Doc) (*ProposeReply, error) {
+func (UnimplementedAdminServer) Propose(context.Context, *reeve.Doc) (*ProposeReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Propose not implemented")
 }
 func (UnimplementedAdminServer) Progress(*ProgressRequest, grpc.ServerStreamingServer[ProgressReply]) error {
@@ -382,7 +383,7 @@ func _Admin_Upload_Handler(srv interface{}, stream grpc.ServerStream) error {
 type Admin_UploadServer = grpc.ClientStreamingServer[UploadChunk, UploadReply]
 
 func _Admin_GetDoc_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(DocKey)
+	in := new(reeve.DocKey)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
@@ -394,7 +395,7 @@ func _Admin_GetDoc_Handler(srv interface{}, ctx context.Context, dec func(interf
 		FullMethod: Admin_GetDoc_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(AdminServer).GetDoc(ctx, req.(*DocKey))
+		return srv.(AdminServer).GetDoc(ctx, req.(*reeve.DocKey))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -418,7 +419,7 @@ func _Admin_Publishers_Handler(srv interface{}, ctx context.Context, dec func(in
 }
 
 func _Admin_Propose_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
-	in := new(Doc)
+	in := new(reeve.Doc)
 	if err := dec(in); err != nil {
 		return nil, err
 	}
@@ -430,7 +431,7 @@ func _Admin_Propose_Handler(srv interface{}, ctx context.Context, dec func(inter
 		FullMethod: Admin_Propose_FullMethodName,
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
-		return srv.(AdminServer).Propose(ctx, req.(*Doc))
+		return srv.(AdminServer).Propose(ctx, req.(*reeve.Doc))
 	}
 	return interceptor(ctx, in, info, handler)
 }
