@@ -46,6 +46,17 @@ func (c *candidates) At(i int) netip.AddrPort {
 	return netip.AddrPortFrom(offset(s.first, i-s.start), s.port)
 }
 
+// Contains says whether a is among the candidates, without going through them.
+func (c *candidates) Contains(a netip.AddrPort) bool {
+	for _, s := range c.spans {
+		last := offset(s.first, s.n-1)
+		if a.Port() == s.port && a.Addr().Is4() == s.first.Is4() && s.first.Compare(a.Addr()) <= 0 && a.Addr().Compare(last) <= 0 {
+			return true
+		}
+	}
+	return false
+}
+
 func (c *candidates) add(first netip.Addr, n int, port uint16) error {
 	if c.n+n > maxCandidates {
 		return crux.Errorf("", crux.Invalid, "more than %d candidate addresses; name fewer or smaller networks (--candidates)", maxCandidates)

@@ -17,13 +17,6 @@ import (
 // its limits allow (net.core.rmem_max).
 const socketBuffer = 8 << 20
 
-// Counters of a socket. Datagrams that were lost count; nothing is logged for
-// each, as whoever floods a node would then fill its disk.
-type Counters struct {
-	Oversized uint64 // received, longer than the reader's buffer
-	Unsent    uint64 // not sent: no buffer, no route, refused
-}
-
 // Socket is a UDP socket: crux.Datagrams with counters.
 type Socket struct {
 	conn  *net.UDPConn
@@ -50,9 +43,12 @@ func newSocket(conn *net.UDPConn) *Socket {
 // LocalAddr implements crux.Datagrams.
 func (s *Socket) LocalAddr() netip.AddrPort { return s.local }
 
-// Counters reads the counters. Any goroutine may.
-func (s *Socket) Counters() Counters {
-	return Counters{Oversized: s.oversized.Load(), Unsent: s.unsent.Load()}
+// Lost counts packets that came to nothing: those received that were longer
+// than the reader's buffer, and those that the machine could not send (no
+// buffer, no route). Nothing is logged for each, as whoever floods a node would
+// then fill its disk. Any goroutine may ask.
+func (s *Socket) Lost() (oversized, unsent uint64) {
+	return s.oversized.Load(), s.unsent.Load()
 }
 
 // ReadBatch implements crux.Datagrams. The capacity of each Data is the room

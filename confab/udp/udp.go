@@ -36,6 +36,8 @@ func New(c Config) (*Confab, error) {
 	switch {
 	case !addr.IsValid() || addr.Port() == 0:
 		return nil, crux.Errorf(op, crux.Invalid, "%q is not the address of a node: want ip:port, as 10.0.0.7:7946", c.Addr)
+	case addr.Addr().Zone() != "":
+		return nil, crux.Errorf(op, crux.Invalid, "%s is good on one link only, and nobody else could use it; give the node a routable address", addr.Addr())
 	case addr.Addr().IsUnspecified() || addr.Addr().IsMulticast():
 		return nil, crux.Errorf(op, crux.Invalid, "%s is not one machine's address, and other nodes need one to answer to; give one of this machine's own", addr.Addr())
 	}

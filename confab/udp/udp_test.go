@@ -121,7 +121,7 @@ func TestOversizedPacketsAreDroppedAndCounted(t *testing.T) {
 	if sizes[0] != 10 || sizes[1] != 11 || sizes[2] != 12 {
 		t.Errorf("got packets of %v bytes, want 10, 11, 12", sizes)
 	}
-	if n := b.Counters().Oversized; n != 2 {
+	if n, _ := b.Lost(); n != 2 {
 		t.Errorf("%d oversized packets counted, want 2", n)
 	}
 }
@@ -141,7 +141,7 @@ func TestNobodyThereIsNotAnError(t *testing.T) {
 	if err := a.WriteTo([]byte("x"), addr("[2001:db8::1]:9")); err != nil {
 		t.Fatal(err)
 	}
-	if a.Counters().Unsent == 0 {
+	if _, n := a.Lost(); n == 0 {
 		t.Error("a packet without a route was not counted")
 	}
 	d := listen(t, c, 0)
@@ -253,6 +253,10 @@ func TestCandidates(t *testing.T) {
 			t.Errorf("%v: %d candidates, want %d", c.items, got.Len(), c.n)
 			continue
 		}
+		has := got.(interface{ Contains(netip.AddrPort) bool }).Contains
+		if !has(got.At(0)) || !has(got.At(c.n-1)) || has(addr("192.0.2.9:70")) || has(netip.AddrPortFrom(got.At(0).Addr(), 1)) {
+			t.Errorf("%v: Contains does not agree with At", c.items)
+		}
 		for i, want := range c.at {
 			if got.At(i).String() != want {
 				t.Errorf("%v: At(%d) = %s, want %s", c.items, i, got.At(i), want)
@@ -271,6 +275,7 @@ func TestBadConfigurationsAreRefusedWithTheRemedy(t *testing.T) {
 		{netip.AddrPort{}, nil, "ip:port"},
 		{addr("10.0.0.1:0"), nil, "ip:port"},
 		{addr("0.0.0.0:70"), nil, "not one machine's address"},
+		{addr("[fe80::1%eth0]:70"), nil, "one link only"},
 		{addr("198.51.100.7:70"), nil, "not an address of this machine"},
 		{addr("10.0.0.1:70"), []string{"10.0.0.0/8"}, "too wide"},
 		{addr("[fd00::1]:70"), []string{"fd00::/64"}, "/112"},

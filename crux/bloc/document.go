@@ -3,6 +3,7 @@ package bloc
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -147,6 +148,12 @@ func (d *Document) Verify() error {
 		return crux.Errorf(op, crux.Corrupt, "the signature of bloc %s version %d is not by its bloc key, or the file was changed after it was signed", d.Bloc, d.Version)
 	}
 	return nil
+}
+
+// Sum names the document's content: two documents with equal sums say the same,
+// whoever wrote them down.
+func (d *Document) Sum() [sha256.Size]byte {
+	return sha256.Sum256(crux.Labelled(labelDocument, d.signedBytes()))
 }
 
 const labelDocument = "fulcrum bloc file v1"

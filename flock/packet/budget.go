@@ -6,15 +6,16 @@ import (
 	"time"
 )
 
-// bucket is a token bucket.
-type bucket struct {
+// Bucket is a token bucket; at first it is full. It has one owner.
+type Bucket struct {
 	used   bool // before, it is full
 	tokens float64
 	last   time.Duration
 }
 
-// take removes a token if there is one. rate is tokens a second.
-func (b *bucket) take(now time.Duration, rate, burst float64) bool {
+// Take removes a token if there is one. rate is tokens a second; a clock that
+// goes back gives none.
+func (b *Bucket) Take(now time.Duration, rate, burst float64) bool {
 	if !b.used {
 		b.used, b.tokens, b.last = true, burst, now
 	}
@@ -35,14 +36,14 @@ func (b *bucket) take(now time.Duration, rate, burst float64) bool {
 type budget struct {
 	seed        maphash.Seed
 	rate, burst float64
-	buckets     []bucket
+	buckets     []Bucket
 }
 
 func newBudget(buckets int, rate, burst float64) *budget {
-	return &budget{seed: maphash.MakeSeed(), rate: rate, burst: burst, buckets: make([]bucket, buckets)}
+	return &budget{seed: maphash.MakeSeed(), rate: rate, burst: burst, buckets: make([]Bucket, buckets)}
 }
 
 func (b *budget) take(now time.Duration, from netip.AddrPort) bool {
 	h := maphash.Comparable(b.seed, from)
-	return b.buckets[h%uint64(len(b.buckets))].take(now, b.rate, b.burst)
+	return b.buckets[h%uint64(len(b.buckets))].Take(now, b.rate, b.burst)
 }

@@ -37,32 +37,45 @@ func (c *Counters) Add(v Verdict) { c.n[v].Add(1) }
 
 // Snapshot reads all counters.
 func (c *Counters) Snapshot() Counts {
-	g := func(v Verdict) uint64 { return c.n[v].Load() }
-	return Counts{
-		Sent: c.sent.Load(), Accepted: g(Accepted),
-		BadLength: g(BadLength), BadVersion: g(BadVersion), BadKind: g(BadKind),
-		Own: g(Own), NotForUs: g(NotForUs), UnknownKey: g(UnknownKey), BadTag: g(BadTag),
-		OverBudget: g(OverBudget), Replayed: g(Replayed), OldRun: g(OldRun),
-		BadSeal: g(BadSeal), BadBody: g(BadBody), BadRecord: g(BadRecord), NoPeer: g(NoPeer),
+	n := Counts{Sent: c.sent.Load()}
+	for v := range c.n {
+		n.By[v] = c.n[v].Load()
 	}
+	return n
 }
 
 // Counts is a reading of Counters: packets since the node's start.
 type Counts struct {
-	Sent       uint64 `json:"sent"`
-	Accepted   uint64 `json:"accepted"`
-	BadLength  uint64 `json:"bad_length"`
-	BadVersion uint64 `json:"bad_version"`
-	BadKind    uint64 `json:"bad_kind"`
-	Own        uint64 `json:"own"`
-	NotForUs   uint64 `json:"not_for_us"`
-	UnknownKey uint64 `json:"unknown_key"`
-	BadTag     uint64 `json:"bad_tag"`
-	OverBudget uint64 `json:"over_budget"`
-	Replayed   uint64 `json:"replayed"`
-	OldRun     uint64 `json:"old_run"`
-	BadSeal    uint64 `json:"bad_seal"`
-	BadBody    uint64 `json:"bad_body"`
-	BadRecord  uint64 `json:"bad_record"`
-	NoPeer     uint64 `json:"no_peer"`
+	Sent uint64
+	By   [verdicts]uint64 // packets that came in, by Verdict
 }
+
+// Dropped gives what was not accepted, by the verdict's name; verdicts that
+// never fell are left out.
+func (n *Counts) Dropped() map[string]uint64 {
+	d := make(map[string]uint64)
+	for v, count := range n.By {
+		if Verdict(v) != Accepted && count > 0 {
+			d[Verdict(v).String()] = count
+		}
+	}
+	return d
+}
+
+var verdictNames = [verdicts]string{
+	Accepted: "accepted", BadLength: "bad_length", BadVersion: "bad_version", BadKind: "bad_kind",
+	Own: "own", NotForUs: "not_for_us", UnknownKey: "unknown_key", BadTag: "bad_tag",
+	OverBudget: "over_budget", Replayed: "replayed", OldRun: "old_run", BadSeal: "bad_seal",
+	BadBody: "bad_body", BadRecord: "bad_record", NoPeer: "no_peer",
+}
+
+// String gives the verdict's name.
+func (v Verdict) String() string {
+	if v < verdicts {
+		return verdictNames[v]
+	}
+	return "unknown"
+}
+
+// Sent counts a packet that was sent.
+func (c *Counters) Sent() { c.sent.Add(1) }

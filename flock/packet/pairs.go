@@ -130,6 +130,12 @@ func (s *Pairs) Upgrade(peer *flock.Record, secret [32]byte, lead bool) error {
 	return nil
 }
 
+// UpgradeSecret makes the secret of an upgrade of what each side drew: neither
+// chooses it alone.
+func UpgradeSecret(caller, callee []byte) [32]byte {
+	return [32]byte(derive(crux.AppendField(crux.AppendField(nil, caller), callee), "fulcrum flock upgrade v1", 32))
+}
+
 // Upgraded says whether the keys with a node's present incarnation rest on an
 // upgrade.
 func (s *Pairs) Upgraded(peer *flock.Record) bool {

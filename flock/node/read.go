@@ -1,0 +1,164 @@
+package node
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/flock"
+	"fulcrum.example/flock/packet"
+)
+
+const (
+	readBatch = 32
+	// Hints about packets with unknown keys: so many addresses at a time, each
+	// so often.
+	hintAddrs = 64
+	hintEvery = 20 * time.Second
+)
+
+// sealed is a copy of a packet that came in, from a pool.
+type sealed struct {
+	n int
+	b [flock.MaxPacket]byte
+}
+
+var sealedPool = sync.Pool{New: func() any { return new(sealed) }}
+
+func copySealed(p []byte) *sealed {
+	s := sealedPool.Get().(*sealed)
+	s.n = copy(s.b[:], p)
+	return s
+}
+
+func (s *sealed) bytes() []byte { return s.b[:s.n] }
+func (s *sealed) free()         { sealedPool.Put(s) }
+
+// reader is the goroutine that reads the socket, and opens what is sealed under
+// shared keys.
+type reader struct {
+	n      *Node
+	opener *packet.Opener
+	isNear func(netip.AddrPort) bool
+	hinted map[netip.Addr]time.Duration // when an address may be hinted at again
+}
+
+func newReader(n *Node, ring *packet.Ring) *reader {
+	return &reader{
+		n: n, opener: packet.NewOpener(n.id, ring, n.View),
+		isNear: among(n.cfg.Confab.Candidates()),
+		hinted: make(map[netip.Addr]time.Duration),
+	}
+}
+
+// run reads until the socket is closed.
+func (r *reader) run() {
+	in := make([]crux.Datagram, readBatch)
+	for i := range in {
+		in[i].Data = make([]byte, 0, flock.MaxPacket)
+	}
+	for {
+		got, err := r.n.socket.ReadBatch(in)
+		now := r.n.now()
+		for i := range in[:got] {
+			if !r.take(now, &in[i]) {
+				return
+			}
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			// A socket that fails is the end of this node's part; others see
+			// it fall silent, and its operator reads why.
+			r.n.log.Error("the flock's socket failed; restart this node", "addr", r.n.cfg.Confab.Addr(), "err", err)
+			return
+		}
+	}
+}
+
+// take looks at one packet and hands it on; it says no when the node ends.
+func (r *reader) take(now time.Duration, d *crux.Datagram) bool {
+	in, v := r.look(now, d)
+	if in.sealed == nil { // those are counted where they are opened
+		r.n.counters.Add(v)
+	}
+	if v != packet.Accepted && in.hint == "" {
+		return true
+	}
+	select {
+	case r.n.inbox <- in:
+		return true
+	case <-r.n.stop:
+		return false
+	}
+}
+
+func (r *reader) look(now time.Duration, d *crux.Datagram) (inbound, packet.Verdict) {
+	in := inbound{from: d.From}
+	h, v := packet.ParseHeader(d.Data, r.n.id)
+	if v != packet.Accepted {
+		return in, v
+	}
+	in.header = h
+	sealing := packet.SealingOf(h.Kind)
+	if sealing == flock.Pair {
+		in.sealed = copySealed(d.Data)
+		return in, packet.Accepted
+	}
+	body, v := r.opener.Open(now, d.From, &h, d.Data)
+	if v != packet.Accepted {
+		if v == packet.UnknownKey && sealing == flock.Discovery {
+			in.hint = r.hint(now, d.From)
+		}
+		return in, v
+	}
+	m, err := packet.DecodeBody(h.Kind, body)
+	if err != nil {
+		return in, packet.BadBody
+	}
+	in.message = m
+	return in, r.n.records.check(now, &h, m)
+}
+
+// hint is what to tell the user of a packet from where another node could be,
+// sealed with a key that is not ours; empty if it was told lately. Anybody can
+// send such a packet: it is a hint, and few are kept.
+func (r *reader) hint(now time.Duration, from netip.AddrPort) string {
+	a := from.Addr()
+	if until, ok := r.hinted[a]; ok && now < until {
+		return ""
+	}
+	if len(r.hinted) >= hintAddrs {
+		for k, until := range r.hinted {
+			if now >= until {
+				delete(r.hinted, k)
+			}
+		}
+	}
+	if len(r.hinted) >= hintAddrs || !r.isNear(from) {
+		return ""
+	}
+	r.hinted[a] = now + hintEvery
+	return "nodes at " + addrText(from) + " use another key, bloc or flock name"
+}
+
+// among makes a test for being one of the candidates; those that cannot tell by
+// themselves are looked through.
+func among(c crux.Candidates) func(netip.AddrPort) bool {
+	if has, ok := c.(interface{ Contains(netip.AddrPort) bool }); ok {
+		return has.Contains
+	}
+	return func(a netip.AddrPort) bool {
+		for i := range c.Len() {
+			if c.At(i) == a {
+				return true
+			}
+		}
+		return false
+	}
+}
