@@ -100,6 +100,10 @@ func (n *Node) attach(ctx context.Context) {
 		}
 	}()
 	lost := func(err error) {
+		if n.leaving.Load() {
+			<-ctx.Done() // flush ended the stream on purpose
+			return
+		}
 		if first {
 			// Before the first Info only a refusal is final: a node that is
 			// not there yet may come.
@@ -156,7 +160,7 @@ func (n *Node) attach(ctx context.Context) {
 
 func (n *Node) fail(err error) {
 	select {
-	case n.failed <- crux.Wrap("attach", err):
+	case n.failed <- err:
 	default:
 	}
 }
@@ -217,6 +221,7 @@ func (n *Node) sendBeats(ctx context.Context) {
 			}
 			send(beats)
 		case sent := <-n.flushes:
+			n.leaving.Store(true)
 			if stream != nil && stream.CloseSend() == nil {
 				// The node ends the stream when it has read it to the end.
 				select {
@@ -239,7 +244,8 @@ func (n *Node) beat(beats []crux.Fservice) {
 	}
 }
 
-// flush waits, for a moment at most, until the node has read the last beats.
+// flush ends the life line once the node has read the last beats, which it waits
+// for no longer than a moment.
 func (n *Node) flush() {
 	sent := make(chan struct{})
 	select {

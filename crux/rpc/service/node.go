@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -43,6 +44,7 @@ type Node struct {
 
 	beats    chan []crux.Fservice
 	flushes  chan chan struct{}
+	leaving  atomic.Bool // the life line was ended by us
 	streams  chan node.Node_AttachClient
 	members  *latest[*crux.View]
 	registry *registry
