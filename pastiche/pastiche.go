@@ -201,14 +201,15 @@ func (p *Pastiche) Publish(ctx context.Context, r io.Reader) (crux.Checksum, int
 
 // PublishFile publishes a regular file of this machine.
 func (p *Pastiche) PublishFile(ctx context.Context, path string) (crux.Checksum, int64, error) {
+	// A look first: to open a pipe would wait for its writer.
+	if st, err := os.Stat(path); err == nil && !st.Mode().IsRegular() {
+		return crux.Checksum{}, 0, crux.Errorf("publish", crux.Invalid, "%s is not a regular file", path)
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return crux.Checksum{}, 0, crux.Errorf("publish", crux.Invalid, "cannot read the file: %w", err)
 	}
 	defer f.Close()
-	if st, err := f.Stat(); err != nil || !st.Mode().IsRegular() {
-		return crux.Checksum{}, 0, crux.Errorf("publish", crux.Invalid, "%s is not a regular file", path)
-	}
 	return p.Publish(ctx, f)
 }
 
