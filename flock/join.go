@@ -58,7 +58,14 @@ func (m *Machine) tickJoin() {
 		m.giveUpJoin(badFor)
 		return
 	}
-	if j.accept != nil && j.tries < joinTries-2 {
+	if pb := &m.probe; j.tries >= 2 && pb.best.Flock != m.flock && pb.best.Flock != j.target.Flock && j.target.Flock != m.flock &&
+		j.target.less(&pb.best) && !m.probe.isBad(pb.best.Flock, m.now) {
+		j.target, j.tries, j.hops = pb.best, 0, j.hops+1
+		if j.hops > joinTries {
+			m.giveUpJoin(badFor)
+			return
+		}
+	} else if j.accept != nil && j.tries < joinTries-2 {
 		j.at = m.now + joinRetry<<min(j.tries, 3)
 		m.send(j.peer, j.accept)
 		return
@@ -92,7 +99,7 @@ func (m *Machine) onJoin(p *Packet, j *Join) {
 // admit decides on a Join. For OfferRedirect it puts the better flock into o;
 // 0 means no answer.
 func (m *Machine) admit(p *Packet, j *Join, o *Offer) OfferCode {
-	if !m.cfg.Enrolled(j.Record.Key[:]) {
+	if !m.listed(j.Record) {
 		m.view.hint(m, p.From, true, "the node at "+p.From.Addr().String()+" wants to join, but its key is not in this node's bloc file: add it there (fulcrum node-key prints it), or stop that node")
 		return OfferUnlisted
 	}
@@ -119,7 +126,7 @@ func (m *Machine) admit(p *Packet, j *Join, o *Offer) OfferCode {
 	case m.join != nil:
 		o.Flock = m.join.target
 		return OfferRedirect
-	case m.merge != nil && m.merge.moving:
+	case m.merge != nil && j.Own.less(&m.merge.target) && m.merge.target.Leader != p.Sender:
 		o.Flock = m.merge.target
 		return OfferRedirect
 	case j.Merge:
@@ -139,7 +146,7 @@ func (m *Machine) onOffer(p *Packet, o *Offer) {
 		return
 	}
 	j := m.join
-	if j == nil || o.Nonce != j.nonce || j.peer != nil || o.Record == nil || o.Record.ID != p.Sender || o.Record.Incarnation != p.Incarnation {
+	if j == nil || o.Nonce != j.nonce || o.Record == nil || j.peer != nil && o.Code == OfferOK || o.Record.ID != p.Sender || o.Record.Incarnation != p.Incarnation {
 		m.ignore()
 		return
 	}
@@ -163,7 +170,7 @@ func (m *Machine) onOffer(p *Packet, o *Offer) {
 // acceptOffer takes an offer, if it is still one that this node wants.
 func (m *Machine) acceptOffer(o *Offer) {
 	j := m.join
-	if !m.cfg.Enrolled(o.Record.Key[:]) {
+	if !m.listed(o.Record) {
 		m.view.hint(m, o.Record.Addr, true, "the leader at "+o.Record.Addr.String()+" is not in this node's bloc file")
 		m.giveUpJoin(refusedFor)
 		return
@@ -214,9 +221,12 @@ func (m *Machine) refused(from netip.AddrPort, code OfferCode, file Bloc) {
 // onAccept makes the sender a member.
 func (m *Machine) onAccept(p *Packet, a *Accept) {
 	r := a.Record
-	if r == nil || r.ID != p.Sender || r.Incarnation != p.Incarnation || r.Flock != m.flock || m.role != Leader ||
-		m.frozen() || !m.acting() || !m.cfg.Enrolled(r.Key[:]) {
+	if r == nil || r.ID != p.Sender || r.Incarnation != p.Incarnation || !m.listed(r) {
 		m.ignore()
+		return
+	}
+	if r.Flock != m.flock || m.role != Leader || m.frozen() || !m.acting() {
+		m.unoffer(p, a)
 		return
 	}
 	if e := m.list.get(r.ID); e != nil && (e.State == Evicted || e.Record.Newer(r)) {
@@ -243,6 +253,22 @@ func (m *Machine) onAccept(p *Packet, a *Accept) {
 		g.Source, g.Addr = e.Record.ID, e.Record.Addr
 	}
 	m.send(r, g)
+}
+
+// unoffer tells who accepted an offer that it no longer stands.
+func (m *Machine) unoffer(p *Packet, a *Accept) {
+	o := &Offer{Record: m.self, Nonce: a.Nonce, Code: OfferBusy, Flock: m.advertised()}
+	switch {
+	case a.Nonce == 0:
+		return
+	case m.join != nil:
+		o.Code, o.Flock = OfferRedirect, m.join.target
+	case m.merge != nil:
+		o.Code, o.Flock = OfferRedirect, m.merge.target
+	case m.role != Leader && m.leader != nil && m.role != Candidate && m.leader.ID != p.Sender:
+		o.Code = OfferRedirect
+	}
+	m.reply(p, o)
 }
 
 // onGrant: this node is a member.

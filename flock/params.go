@@ -35,17 +35,17 @@ const (
 	pullActive = 200 * time.Millisecond // between pulls while the list is changing
 	activeFor  = 2 * time.Second
 	pullPages  = 64 // pages in answer to one pull
-	pullChunk  = 256
-	pullWidth  = 4 // pulls at a time
+	pullChunk  = 96 // versions in one pull while much is missing: some 16 pages
+	pullWidth  = 8  // pulls at a time
 
 	joinRetry   = 80 * time.Millisecond
 	joinTries   = 6
 	busyRetry   = 150 * time.Millisecond
 	mergeOver   = 3 * time.Second
-	moveOver    = 1500 * time.Millisecond
+	moveOver    = 600 * time.Millisecond
 	moveRetry   = 150 * time.Millisecond
 	pendingFor  = 3 * time.Second
-	badFor      = 2 * time.Second
+	badFor      = 500 * time.Millisecond
 	refusedFor  = 15 * time.Second
 	exploreFor  = 250 * time.Millisecond
 	freshFor    = 3 * time.Second // a flock probes faster after a change

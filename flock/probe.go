@@ -248,8 +248,8 @@ func (m *Machine) consider(s *Summary) {
 	if s.Flock == pb.best.Flock || pb.best.less(s) {
 		pb.best, pb.bestAt = *s, m.now
 	}
-	if pb.until == 0 {
-		m.act()
+	if pb.until == 0 || s.Size > 1 {
+		m.act() // the time to explore is for choosing among those who are alone, too
 	}
 }
 

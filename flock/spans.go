@@ -56,17 +56,20 @@ func (s spans) end(from uint64) uint64 {
 // whole is the version up to which nothing is missing.
 func (s spans) whole() uint64 { return s.end(0) }
 
-// gap is the first range up to head that is missing; ok is false if none is.
-func (s spans) gap(head uint64) (g span, ok bool) {
-	g = span{s.whole(), head}
-	if g.from >= head {
-		return span{}, false
-	}
+// gaps calls yield for each range up to head that is missing, in order, until
+// yield returns false.
+func (s spans) gaps(head uint64, yield func(span) bool) {
+	at := uint64(0)
 	for _, r := range s {
-		if r.from > g.from {
-			g.to = min(g.to, r.from)
-			break
+		if at >= head {
+			return
 		}
+		if at < r.from && !yield(span{at, min(r.from, head)}) {
+			return
+		}
+		at = r.to
 	}
-	return g, true
+	if at < head {
+		yield(span{at, head})
+	}
 }

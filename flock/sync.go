@@ -96,7 +96,7 @@ func (m *Machine) onPage(p *Packet, pg *Page) {
 	if changed {
 		s.active = m.now + activeFor
 	}
-	if _, gap := m.list.have.gap(s.head.Version); gap {
+	if m.list.have.whole() < s.head.Version {
 		s.at = m.now + pullGap
 	} else if m.now < s.active {
 		s.at = m.now + m.jitter(pullActive)
@@ -139,29 +139,33 @@ func (m *Machine) tickSync() {
 	if m.role == Leader {
 		return
 	}
-	g, missing := m.list.have.gap(max(s.head.Version, 1))
-	if !missing {
-		if m.now < s.active {
-			whole := m.list.have.whole()
-			m.pull(span{whole, max(whole, (m.epoch.Epoch+1)<<32)})
-			s.at = m.now + m.jitter(pullActive)
+	whole := m.list.have.whole()
+	if head := max(s.head.Version, 1); whole < head {
+		s.tries++
+		s.at = m.now + pullRetry + m.jitter(pullRetry/4)
+		m.pullGaps(head)
+	} else if m.now < s.active {
+		m.pull(span{whole, max(whole, (m.epoch.Epoch+1)<<32)})
+		s.at = m.now + m.jitter(pullActive)
+	}
+}
+
+// pullGaps asks for what is missing up to head, from several members at a time.
+func (m *Machine) pullGaps(head uint64) {
+	left := pullWidth
+	m.list.have.gaps(head, func(g span) bool {
+		if g.from>>32 != g.to>>32 {
+			m.pull(g) // most of it is void: versions begin anew with an epoch
+			left--
+		} else {
+			for ; g.from < g.to && left > 0; left-- {
+				part := span{g.from, min(g.from+pullChunk, g.to)}
+				m.pull(part)
+				g.from = part.to
+			}
 		}
-		return
-	}
-	s.tries++
-	s.at = m.now + pullRetry + m.jitter(pullRetry/4)
-	if g.from>>32 != g.to>>32 || g.to-g.from <= pullChunk {
-		m.pull(g)
-		return
-	}
-	for i := 0; i < pullWidth && g.from < g.to; i++ {
-		to := min(g.from+pullChunk, g.to)
-		if i == pullWidth-1 {
-			to = g.to
-		}
-		m.pull(span{g.from, to})
-		g.from = to
-	}
+		return left > 0
+	})
 }
 
 // pull asks somebody for a part of the list: a random member, or at first the
