@@ -235,6 +235,7 @@ func (l cutListener) Accept() (net.Conn, error) {
 	}
 	return c, err
 }
+
 // revokeNode revokes all keys of node i as the server of node 1 sees them.
 func revokeNode(w *world, i int) {
 	if err := w.rings[1].Revoke(keys.Revocation{Node: w.all[i].ID, Floor: 100}); err != nil {

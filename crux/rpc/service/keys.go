@@ -187,14 +187,8 @@ func (k *keys) Revoked() <-chan struct{} {
 	return k.revoked
 }
 
-// forget drops what the node said: it was replaced, or it revoked something.
-func (k *keys) forget() {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	clear(k.known)
-}
-
-// fire has admitted connections checked again.
+// fire has admitted connections checked again, and forgets what the node said
+// before.
 func (k *keys) fire() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -144,7 +144,7 @@ func (n *Node) attach(ctx context.Context) {
 					n.log.Info("the node is back")
 					lease.Stop()
 					lease = nil
-					n.keys.forget()
+					n.keys.fire() // what was revoked meanwhile nobody told
 				}
 				select {
 				case n.streams <- s:

@@ -200,8 +200,8 @@ func (n *Node) followMembers(ctx context.Context) {
 	}, func(error) {})
 }
 
-// followRevoked fires after every revocation, and after the node was away: what
-// was revoked in between nobody told.
+// followRevoked fires after every revocation; attach does after the node was
+// away.
 func (n *Node) followRevoked(ctx context.Context) {
 	keepStream(ctx, func(ctx context.Context) (func() error, error) {
 		s, err := n.client.WatchRevoked(ctx, &node.WatchRevokedRequest{})
@@ -221,8 +221,11 @@ func (n *Node) followRevoked(ctx context.Context) {
 // infoFrom checks what the node said.
 func infoFrom(m *node.Info) (info, error) {
 	const op = "attach"
-	out := info{service: m.GetService(), horde: crux.Horde(m.GetHorde()), dir: m.GetDir(), function: m.GetFunc(), lease: defaultLease}
+	out := info{service: m.GetService(), dir: m.GetDir(), function: m.GetFunc(), lease: defaultLease}
 	var err error
+	if out.horde, err = crux.ParseHorde(m.GetHorde()); err != nil {
+		return info{}, crux.Wrap(op, err)
+	}
 	if out.id, err = wire.NodeIDFrom(m.GetNode()); err != nil {
 		return info{}, crux.Wrap(op, err)
 	}
