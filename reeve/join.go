@@ -1,0 +1,367 @@
+package reeve
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/crux/wire"
+	pb "fulcrum.example/protos/steward"
+	"fulcrum.example/steward"
+)
+
+// stream is one stream to a steward. Its sender goroutine owns sent and known;
+// the receiver leaves requests under mu.
+type stream struct {
+	r      *Reeve
+	s      grpc.BidiStreamingClient[pb.FromReeve, pb.FromSteward]
+	leader crux.NodeID
+	flock  crux.FlockID
+	sent   uint64                 // this node's rows up to this sequence were sent
+	known  map[crux.DocKey]uint64 // versions that the steward has, as far as we know
+
+	mu   sync.Mutex
+	full bool          // the steward wants all our rows
+	want []crux.DocKey // and these documents
+	has  map[crux.DocKey]uint64
+	wake chan struct{} // capacity 1
+}
+
+// join runs one stream to the steward until it ends. It says whether the
+// steward ever answered.
+func (r *Reeve) join(ctx context.Context, leader crux.Member, flock crux.FlockID) (joined bool, err error) {
+	conn, err := r.cfg.Dial(ctx, leader)
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s, err := pb.NewStewardClient(conn).Sync(ctx)
+	if err != nil {
+		return false, wire.FromStatus(err)
+	}
+	st := &stream{
+		r: r, s: s, leader: leader.ID, flock: flock,
+		known: map[crux.DocKey]uint64{}, has: map[crux.DocKey]uint64{}, wake: make(chan struct{}, 1),
+	}
+	if err := st.hello(); err != nil {
+		return false, st.why(err)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		err := st.send(ctx)
+		if err != nil {
+			cancel()
+		}
+		sent <- err
+	}()
+	for {
+		m, rerr := s.Recv()
+		if rerr != nil {
+			err = rerr
+			break
+		}
+		joined = true
+		if err = st.take(m); err != nil {
+			break
+		}
+	}
+	cancel()
+	if serr := <-sent; serr != nil && !errors.Is(serr, context.Canceled) {
+		err = serr
+	}
+	return joined, wire.FromStatus(err)
+}
+
+// why finds out why a send failed: Send itself says only that it did.
+func (st *stream) why(err error) error {
+	if _, rerr := st.s.Recv(); rerr != nil {
+		return wire.FromStatus(rerr)
+	}
+	return err
+}
+
+// hello sends what this node has: its own rows in full, the rows of nodes that
+// cannot speak for themselves, and which documents are on disk.
+func (st *stream) hello() error {
+	r := st.r
+	r.mu.Lock()
+	n, upTo, err := r.newsLocked(0, true)
+	m := &pb.FromReeve{Full: true, Hello: &pb.Hello{Have: wire.RevisionTo(r.rev)}}
+	rows, _ := r.table.Export(r.cfg.Clock.Now())
+	r.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	v := r.cfg.Members.View()
+	for _, h := range rows {
+		owner, member := v.Member(h.Row.Node)
+		if h.Row.Node != r.cfg.ID && (!member || owner.State != crux.Alive) {
+			m.Rows = append(m.Rows, wire.RowTo(&h.Row))
+		}
+	}
+	addNews(m, n)
+	for _, d := range r.docs.list() {
+		m.Hello.Docs = append(m.Hello.Docs, &pb.DocVersion{Key: wire.DocKeyTo(d.DocKey), Version: d.Version})
+		st.known[d.DocKey] = d.Version // the steward asks for what it lacks
+	}
+	st.sent = upTo
+	return st.s.Send(m)
+}
+
+func addNews(m *pb.FromReeve, n news) {
+	for i := range n.rows {
+		m.Rows = append(m.Rows, wire.RowTo(&n.rows[i]))
+	}
+	if n.digest != nil {
+		m.Digest = wire.DigestTo(n.digest)
+	}
+}
+
+// send sends what is new until ctx ends.
+func (st *stream) send(ctx context.Context) error {
+	for {
+		st.r.mu.Lock()
+		ownNews := st.r.ownNews
+		st.r.mu.Unlock()
+		docs := st.r.docs.changes()
+		m, err := st.next()
+		if err != nil {
+			return err
+		}
+		if m != nil {
+			if err := st.s.Send(m); err != nil {
+				return nil // Recv says why
+			}
+			continue
+		}
+		select {
+		case <-ownNews:
+		case <-docs:
+		case <-st.wake:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// next collects a message of what the steward does not have yet; nil: nothing.
+func (st *stream) next() (*pb.FromReeve, error) {
+	st.mu.Lock()
+	full, want := st.full, st.want
+	st.full, st.want = false, nil
+	for k, v := range st.has {
+		st.known[k] = max(st.known[k], v)
+	}
+	clear(st.has)
+	st.mu.Unlock()
+	for _, k := range want {
+		delete(st.known, k)
+	}
+
+	r := st.r
+	m := &pb.FromReeve{Full: full}
+	r.mu.Lock()
+	n, upTo, err := r.newsLocked(st.sent, full)
+	for id := range r.mismatch {
+		m.Resync = append(m.Resync, wire.NodeIDTo(id))
+	}
+	clear(r.mismatch)
+	r.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	st.sent = upTo
+	addNews(m, n)
+	for _, d := range r.docs.list() {
+		if d.Version > st.known[d.DocKey] {
+			m.Docs = append(m.Docs, wire.DocTo(&d))
+			st.known[d.DocKey] = d.Version
+		}
+	}
+	if len(m.Rows) == 0 && m.Digest == nil && len(m.Docs) == 0 && len(m.Resync) == 0 {
+		return nil, nil
+	}
+	return m, nil
+}
+
+// take takes in a push. Errors end the stream: they mean that the steward is
+// not to be followed.
+func (st *stream) take(m *pb.FromSteward) error {
+	rev, err := wire.RevisionFrom(m.GetRev())
+	if err != nil {
+		return err
+	}
+	if err := st.fresh(rev); err != nil {
+		return err
+	}
+	st.r.takeRows(m, rev, st.leader)
+	st.takeDocs(m)
+	return nil
+}
+
+// fresh refuses pushes of a flock that was left and of an epoch that is over.
+func (st *stream) fresh(rev crux.Revision) error {
+	if rev.Flock != st.flock || st.r.cfg.Members.View().Flock != st.flock {
+		return crux.Errorf("follow steward", crux.Conflict, "it speaks for flock %v, which this node is not in", rev.Flock)
+	}
+	st.r.mu.Lock()
+	defer st.r.mu.Unlock()
+	if have := st.r.rev; have.Flock == rev.Flock && rev.Epoch < have.Epoch {
+		return crux.Errorf("follow steward", crux.Conflict, "it speaks for epoch %d, which ended: this node has seen epoch %d", rev.Epoch, have.Epoch)
+	}
+	return nil
+}
+
+// takeRows takes in the rows and digests of a push.
+func (r *Reeve) takeRows(m *pb.FromSteward, rev crux.Revision, from crux.NodeID) {
+	rows, digests := r.verified(m)
+	full := map[crux.NodeID]bool{}
+	for _, b := range m.GetFull() {
+		if id, err := wire.NodeIDFrom(b); err == nil {
+			full[id] = true
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.cfg.Clock.Now()
+	changed, said := false, r.sayMissing(digests)
+	for _, d := range digests {
+		if d.Node == r.cfg.ID {
+			continue // we know ourselves better
+		}
+		if full[d.Node] {
+			c, ok := r.table.Full(now, d, ofNode(rows, d.Node, d.Incarnation))
+			changed = changed || c
+			if ok {
+				continue
+			}
+		}
+	}
+	for _, row := range rows {
+		if row.Node != r.cfg.ID {
+			changed = r.table.Apply(now, row) || changed
+		}
+	}
+	for _, d := range digests {
+		if d.Node != r.cfg.ID && r.table.Digest(now, d) == steward.Mismatch {
+			r.mismatch[d.Node] = true
+			said = true
+		}
+	}
+	if r.whole != m.GetWhole() || r.steward != from {
+		r.whole, r.steward, changed = m.GetWhole(), from, true
+	}
+	r.rev = rev
+	if changed {
+		r.changedLocked()
+	}
+	if said {
+		r.sayLocked()
+	}
+}
+
+// sayMissing is true if a digest of ours comes back that is newer than what we
+// said: another process runs with our key, or our clock and disk were set back.
+func (r *Reeve) sayMissing(digests []crux.Digest) bool {
+	for i := range digests {
+		if d := &digests[i]; d.Node == r.cfg.ID && d.Newer(&r.own.digest) && r.own.digest.Seq != 0 {
+			r.log.Error("another process speaks with this node's key, and later: end one of the two", "incarnation", d.Incarnation)
+			return true
+		}
+	}
+	return false
+}
+
+func ofNode(rows []crux.Row, id crux.NodeID, incarnation uint64) (out []crux.Row) {
+	for _, row := range rows {
+		if row.Node == id && row.Incarnation == incarnation && row.Status != crux.Gone {
+			out = append(out, row)
+		}
+	}
+	return out
+}
+
+// verified decodes the rows and digests of a push and leaves out those whose
+// owners did not sign them.
+func (r *Reeve) verified(m *pb.FromSteward) (rows []crux.Row, digests []crux.Digest) {
+	for _, x := range m.GetRows() {
+		row, err := wire.RowFrom(x)
+		if err == nil {
+			err = r.VerifyRow(&row)
+		}
+		if err != nil {
+			r.log.Warn("a row was refused", "error", err)
+			continue
+		}
+		rows = append(rows, row)
+	}
+	for _, x := range m.GetDigests() {
+		d, err := wire.DigestFrom(x)
+		if err == nil {
+			err = r.VerifyDigest(&d)
+		}
+		if err != nil {
+			r.log.Warn("a digest was refused", "error", err)
+			continue
+		}
+		digests = append(digests, d)
+	}
+	return rows, digests
+}
+
+// VerifyRow checks that a row's owner signed it.
+func (r *Reeve) VerifyRow(row *crux.Row) error {
+	return r.verify(row.Node, crux.LabelRow, row.SignedBytes(), row.Signature)
+}
+
+// VerifyDigest checks that a digest's owner signed it.
+func (r *Reeve) VerifyDigest(d *crux.Digest) error {
+	return r.verify(d.Node, crux.LabelDigest, d.SignedBytes(), d.Signature)
+}
+
+func (r *Reeve) verify(id crux.NodeID, label string, msg, sig []byte) error {
+	key, ok := r.Key(id)
+	if !ok {
+		return crux.Errorf("verify", crux.Unknown, "node %v is not known", id)
+	}
+	if !ed25519.Verify(key, crux.Labelled(label, msg), sig) {
+		return crux.Errorf("verify", crux.Corrupt, "the signature of node %v does not fit", id)
+	}
+	return nil
+}
+
+// takeDocs takes in documents of a push, and notes which the steward wants.
+func (st *stream) takeDocs(m *pb.FromSteward) {
+	for _, x := range m.GetDocs() {
+		d, err := wire.DocFrom(x)
+		if err == nil {
+			err = st.r.StoreDoc(d)
+		}
+		if err != nil && crux.KindOf(err) != crux.Conflict {
+			st.r.log.Warn("a document was refused", "error", err)
+		}
+		st.mu.Lock()
+		st.has[d.DocKey] = d.Version
+		st.mu.Unlock()
+	}
+	st.mu.Lock()
+	for _, x := range m.GetWant() {
+		if k, err := wire.DocKeyFrom(x); err == nil {
+			st.want = append(st.want, k)
+		}
+	}
+	st.full = st.full || m.GetResync()
+	wake := len(st.want) > 0 || st.full
+	st.mu.Unlock()
+	if wake {
+		select {
+		case st.wake <- struct{}{}:
+		default:
+		}
+	}
+}

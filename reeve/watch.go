@@ -1,0 +1,75 @@
+package reeve
+
+import (
+	"context"
+
+	"fulcrum.example/crux"
+)
+
+// Lookup implements crux.Registry.
+func (r *Reeve) Lookup(sel crux.Selector) crux.Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return crux.Snapshot{Rev: r.rev, Whole: r.whole, Rows: r.table.Find(sel)}
+}
+
+// Watch implements crux.Registry.
+func (r *Reeve) Watch(ctx context.Context, sel crux.Selector) <-chan crux.Snapshot {
+	out := make(chan crux.Snapshot)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-r.closed:
+		close(out)
+		return out
+	default:
+	}
+	r.group.Go(func() {
+		defer close(out)
+		r.watch(ctx, sel, out)
+	})
+	return out
+}
+
+// watch offers the newest snapshot until it is taken, then waits for another.
+func (r *Reeve) watch(ctx context.Context, sel crux.Selector, out chan<- crux.Snapshot) {
+	var last crux.Snapshot
+	first := true
+	for {
+		r.mu.Lock()
+		changed := r.changed
+		snap := crux.Snapshot{Rev: r.rev, Whole: r.whole, Rows: r.table.Find(sel)}
+		r.mu.Unlock()
+		var offer chan<- crux.Snapshot
+		if first || !sameSnapshot(last, snap) {
+			offer = out
+		}
+		select {
+		case offer <- snap:
+			last, first = snap, false
+		case <-changed:
+		case <-ctx.Done():
+			return
+		case <-r.closed:
+			return
+		}
+	}
+}
+
+// sameSnapshot says whether two snapshots show the same rows; the revision
+// alone is no news.
+func sameSnapshot(a, b crux.Snapshot) bool {
+	if a.Whole != b.Whole || len(a.Rows) != len(b.Rows) {
+		return false
+	}
+	if len(a.Rows) > 0 && &a.Rows[0] == &b.Rows[0] {
+		return true // the very same slice, which is immutable
+	}
+	for i := range a.Rows {
+		x, y := &a.Rows[i], &b.Rows[i]
+		if x.Incarnation != y.Incarnation || x.Seq != y.Seq || x.RowKey() != y.RowKey() {
+			return false
+		}
+	}
+	return true
+}
