@@ -282,7 +282,7 @@ func TestExactInstanceStaysWhereItIs(t *testing.T) {
 func TestRescanBoundsHowOftenABetterFitIsTaken(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2)
-	r := w.start(1, "galumph2_3")
+	w.start(1, "galumph2_3")
 	cc, err := rpc.Connect(w.node(0, "client"), crux.Selector{API: "galumph2"}, 300*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
@@ -299,14 +299,19 @@ func TestRescanBoundsHowOftenABetterFitIsTaken(t *testing.T) {
 	if inst() != "galumph2_3" {
 		t.Fatal("not the only version")
 	}
-	w.start(1, "galumph2_4")
+	best := w.start(1, "galumph2_4")
 	began := time.Now()
 	w.eventually("the better fit", func() bool { return inst() == "galumph2_4" })
 	if took := time.Since(began); took > 5*time.Second {
 		t.Fatalf("it took %v", took)
 	}
 	// What is lost is replaced at once, whatever rescan says.
-	_ = r
+	if err := best.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if inst() != "galumph2_3" {
+		t.Fatal("not what is left")
+	}
 }
 
 func TestHandlersAnswerIsNotRepeated(t *testing.T) {

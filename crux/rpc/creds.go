@@ -50,7 +50,7 @@ type transport struct {
 }
 
 func (transport) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "tls", ServerName: "fulcrum"}
+	return credentials.ProtocolInfo{SecurityProtocol: "tls"}
 }
 
 // OverrideServerName does nothing: certificates bind endpoints, not names.

@@ -17,7 +17,7 @@ import (
 // port), and NodeCaller the name under which nodes call each other.
 const (
 	NodeInst   crux.Inst = "node1_0"
-	NodeCaller           = "fulcrum"
+	NodeCaller string    = "fulcrum"
 )
 
 const (
