@@ -1,6 +1,7 @@
 package pastiche
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -10,8 +11,13 @@ import (
 	pb "fulcrum.example/protos/pastiche"
 )
 
-// closeWait bounds how long the end of a request is given to reach its arbiter.
-const closeWait = time.Second
+const (
+	// openWait bounds how long an arbiter may take to be reached and to say its
+	// first word: it answers from memory.
+	openWait = 2 * time.Second
+	// closeWait bounds how long the end of a request is given to reach it.
+	closeWait = time.Second
+)
 
 // desk is a request at an arbiter, near or far. One goroutine uses it.
 type desk struct {
@@ -66,21 +72,22 @@ func (p *Pastiche) consult(ctx context.Context, m crux.Member, sum crux.Checksum
 }
 
 func (p *Pastiche) consultFar(ctx context.Context, m crux.Member, sum crux.Checksum) (*desk, error) {
-	dialling, cancelDial := context.WithTimeout(ctx, closeWait)
-	defer cancelDial()
-	conn, err := p.cfg.Dial(dialling, m)
+	// The request outlives ctx by a moment, so that its end is told; it does
+	// not outlive openWait before it is open.
+	sctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	late := time.AfterFunc(openWait, cancel)
+	conn, err := p.cfg.Dial(sctx, m)
 	if err != nil {
+		cancel()
 		return nil, err
 	}
-	// The request outlives ctx by a moment, so that its end is told.
-	sctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stream, err := pb.NewPasticheClient(conn).Want(sctx)
 	if err == nil {
 		err = stream.Send(&pb.WantRequest{Sum: sum[:], Node: wire.NodeIDTo(p.cfg.ID)})
 	}
-	if err != nil {
+	if err != nil || !late.Stop() {
 		cancel()
-		return nil, wire.FromStatus(err)
+		return nil, cmp.Or(wire.FromStatus(err), error(context.DeadlineExceeded))
 	}
 	advice, gone := make(chan plan.Effect, 1), make(chan struct{})
 	p.group.Go(func() {

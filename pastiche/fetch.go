@@ -114,7 +114,7 @@ func (p *Pastiche) pull(ctx context.Context, sum crux.Checksum) error {
 // falls silent (settled is false then).
 func (p *Pastiche) follow(ctx context.Context, d *desk, sum crux.Checksum) (settled bool, err error) {
 	patience := p.cfg.Stagger + p.cfg.Stagger/2
-	silent := time.NewTimer(patience)
+	silent := time.NewTimer(openWait)
 	defer silent.Stop()
 	var again <-chan time.Time // when to ask busy holders again
 	var e plan.Effect

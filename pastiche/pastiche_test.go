@@ -230,6 +230,42 @@ func TestDeadArbiterDelaysNobodyForLong(t *testing.T) {
 	}
 }
 
+// mute takes requests as an arbiter and never answers.
+type mute struct {
+	pb.PasticheServer
+	deaf *atomic.Bool
+}
+
+func (m mute) Want(stream grpc.BidiStreamingServer[pb.WantRequest, pb.Advice]) error {
+	if !m.deaf.Load() {
+		return m.PasticheServer.Want(stream)
+	}
+	<-stream.Context().Done()
+	return stream.Context().Err()
+}
+
+func TestHungArbiterDelaysNobodyForLong(t *testing.T) {
+	t.Parallel()
+	deaf := make([]atomic.Bool, 4)
+	b := newBloc(t, 4, nil, func(i int, s pb.PasticheServer) pb.PasticheServer { return mute{s, &deaf[i]} })
+	_, sum := b.stored(100_000)
+	first := b.nodes[0].arbiters(sum)[0].ID
+	var others []*testNode
+	for i, n := range b.nodes {
+		if n.member.ID == first {
+			deaf[i].Store(true)
+		} else {
+			others = append(others, n)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*openWait)
+	defer cancel()
+	noErrors(t, fetchAll(ctx, others, sum))
+	if n := b.origin.gets.Load(); n != 1 {
+		t.Errorf("%d reads of the artifact store", n)
+	}
+}
+
 func TestWhatNobodyHasIsSaidSoon(t *testing.T) {
 	t.Parallel()
 	b := newBloc(t, 4, nil, nil)

@@ -1,6 +1,7 @@
 package dean
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -289,6 +290,21 @@ func TestProgressWithoutIntentOrLeader(t *testing.T) {
 	b.eventually("it no longer acts", func() bool {
 		_, err := b.nodes[0].proctor.Progress(t.Context(), "", "galumph2")
 		return crux.KindOf(err) == crux.Unavailable
+	})
+}
+
+func TestADeanMaySpeakForItsOwnNodeOnly(t *testing.T) {
+	t.Parallel()
+	b := newBloc(t, 2)
+	b.nodes[0].kill()
+	b.peer = func(context.Context) (crux.Peer, error) { return crux.Peer{Node: b.nodes[1].member.ID}, nil }
+	b.nodes[0].start() // where all connections now come from node 1
+	b.publish("galumph2_3", 3)
+	b.intend("galumph2_3", 2, 1)
+	b.eventually("node 1 is heard", func() bool { return slices.Equal(b.on("galumph2_3"), []int{1}) })
+	b.eventually("node 0 is not", func() bool {
+		pr, err := b.nodes[0].proctor.Progress(t.Context(), "", "galumph2")
+		return err == nil && pr.Placed == 1 && !pr.Done
 	})
 }
 

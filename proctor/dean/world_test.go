@@ -248,6 +248,7 @@ type bloc struct {
 	epoch uint64
 	lead  int
 	nodes []*node
+	peer  func(context.Context) (crux.Peer, error) // of nodes started from now on
 }
 
 type node struct {
@@ -340,7 +341,7 @@ func (n *node) start() {
 		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug})).With("on", n.member.ID)
 	}
 	n.proctor, err = proctor.New(proctor.Config{
-		Members: &n.flock, Docs: &n.docs, Registry: n.b.reg, Dial: n.dial, Grace: grace, Settle: 50 * time.Millisecond, Log: log,
+		Members: &n.flock, Docs: &n.docs, Registry: n.b.reg, Dial: n.dial, Peer: n.b.peer, Grace: grace, Settle: 50 * time.Millisecond, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)
