@@ -87,17 +87,16 @@ func (r *reign) ask(ctx context.Context, members []crux.Member, need int,
 		err  error
 	}
 	answers := make(chan answer, len(members))
-	r.mu.Lock()
-	if r.ctx.Err() != nil {
-		r.mu.Unlock()
-		return 0, crux.Errorf("steward", crux.Unavailable, "this steward's reign has ended")
-	}
-	r.group.Add(len(members))
-	r.mu.Unlock()
 	for _, m := range members {
+		// Not the caller's context: a document that the majority has should
+		// reach the others too.
+		cctx, done, err := r.live(context.WithoutCancel(ctx))
+		if err != nil {
+			return 0, err
+		}
 		go func() {
-			defer r.group.Done()
-			cctx, cancel := context.WithTimeout(r.ctx, storeTimeout)
+			defer done()
+			cctx, cancel := context.WithTimeout(cctx, storeTimeout)
 			defer cancel()
 			found := make(chan crux.Doc, 1)
 			var a answer

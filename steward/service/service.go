@@ -89,12 +89,27 @@ func (s *Steward) follow(ctx context.Context) {
 		case !leads:
 			s.set(nil)
 		case r == nil || r.flock != v.Flock:
-			s.set(newReign(s.cfg, v))
+			s.begin(ctx, v)
 			s.log.Info("this node's steward is awake", "flock", v.Flock, "epoch", v.Epoch)
 		default:
 			r.follow(v)
 		}
 	}
+}
+
+// begin begins a reign.
+func (s *Steward) begin(ctx context.Context, v *crux.View) {
+	s.set(nil)
+	r := newReign(s.cfg, v)
+	ctx, done, err := r.live(ctx)
+	if err != nil {
+		return // it is new, and cannot have ended
+	}
+	go func() {
+		defer done()
+		r.expire(ctx)
+	}()
+	s.set(r)
 }
 
 // set replaces the reign, and ends the one before.
@@ -142,9 +157,32 @@ type reign struct {
 	whole    bool
 	news     chan struct{} // closed and replaced when streams have something to send
 
-	ctx    context.Context // the reign's life; streams end with it
-	cancel context.CancelFunc
-	group  sync.WaitGroup
+	ended   bool
+	cancels map[int]context.CancelFunc // of everything that lives with the reign
+	nextID  int
+	group   sync.WaitGroup
+}
+
+// live gives a context that ends with the reign at the latest. done must be
+// called when what lives by it has ended; the reign's end waits for that.
+func (r *reign) live(parent context.Context) (ctx context.Context, done func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended {
+		return nil, nil, crux.Errorf("steward", crux.Unavailable, "this steward's reign has ended: ask the next leader's")
+	}
+	ctx, cancel := context.WithCancel(parent)
+	id := r.nextID
+	r.nextID++
+	r.cancels[id] = cancel
+	r.group.Add(1)
+	return ctx, func() {
+		cancel()
+		r.mu.Lock()
+		delete(r.cancels, id)
+		r.mu.Unlock()
+		r.group.Done()
+	}, nil
 }
 
 // change is one entry of the log: a row or a digest that was taken in.
@@ -159,30 +197,33 @@ const maxLog = 8192
 
 // newReign begins with what this node's reeve holds.
 func newReign(cfg Config, v *crux.View) *reign {
-	ctx, cancel := context.WithCancel(context.Background())
 	r := &reign{
 		cfg: cfg, flock: v.Flock, epoch: v.Epoch, view: v, table: steward.New(), subs: map[crux.NodeID]*subscriber{},
-		reported: map[crux.NodeID]uint64{}, news: make(chan struct{}), ctx: ctx, cancel: cancel,
+		reported: map[crux.NodeID]uint64{}, news: make(chan struct{}), cancels: map[int]context.CancelFunc{},
 	}
 	rows, digests := cfg.Reeve.Export()
 	r.table.Import(cfg.Clock.Now(), rows, digests)
-	r.group.Go(r.expire)
 	return r
 }
 
 // end ends the reign and its streams.
 func (r *reign) end() {
-	r.cancel()
+	r.mu.Lock()
+	r.ended = true
+	for _, cancel := range r.cancels {
+		cancel()
+	}
+	r.mu.Unlock()
 	r.group.Wait()
 }
 
-// expire lets leases end; every reeve does the same for itself, so there is
-// nothing to push.
-func (r *reign) expire() {
+// expire lets leases end until ctx does; every reeve does the same for itself,
+// so there is nothing to push.
+func (r *reign) expire(ctx context.Context) {
 	for {
 		select {
 		case <-r.cfg.Clock.After(time.Second):
-		case <-r.ctx.Done():
+		case <-ctx.Done():
 			return
 		}
 		r.mu.Lock()

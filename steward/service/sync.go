@@ -46,15 +46,18 @@ func (r *reign) serve(stream grpc.BidiStreamingServer[pb.FromReeve, pb.FromStewa
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(stream.Context())
+	ctx, done, err := r.live(stream.Context())
+	if err != nil {
+		return err
+	}
+	defer done()
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	sub, leave, err := r.enter(id, cancel)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	stop := context.AfterFunc(r.ctx, cancel)
-	defer stop()
 
 	sub.hear(first.GetHello(), r.cfg.Reeve)
 	r.take(sub, first)
@@ -88,9 +91,6 @@ func (r *reign) serve(stream grpc.BidiStreamingServer[pb.FromReeve, pb.FromStewa
 func (r *reign) enter(id crux.NodeID, cancel context.CancelFunc) (_ *subscriber, leave func(), err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ctx.Err() != nil {
-		return nil, nil, crux.Errorf("sync", crux.Unavailable, "this steward's reign has ended")
-	}
 	if _, ok := r.view.Member(id); !ok {
 		return nil, nil, crux.Errorf("sync", crux.Unavailable, "node %v is not a member of the flock (yet)", id)
 	}
@@ -99,7 +99,6 @@ func (r *reign) enter(id crux.NodeID, cancel context.CancelFunc) (_ *subscriber,
 	}
 	sub := &subscriber{node: id, cancel: cancel, wake: make(chan struct{}, 1), has: map[crux.DocKey]uint64{}}
 	r.subs[id] = sub
-	r.group.Add(1)
 	return sub, func() {
 		r.mu.Lock()
 		if r.subs[id] == sub {
@@ -108,7 +107,6 @@ func (r *reign) enter(id crux.NodeID, cancel context.CancelFunc) (_ *subscriber,
 			r.judgeLocked()
 		}
 		r.mu.Unlock()
-		r.group.Done()
 	}, nil
 }
 
