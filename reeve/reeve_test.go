@@ -228,7 +228,8 @@ func (x *testNode) open() {
 		}))
 	x.reeve.Register(x.server)
 	x.steward.Register(x.server)
-	go func() { _ = x.server.Serve(l) }() // ends with stop
+	server := x.server
+	go func() { _ = server.Serve(l) }() // ends with stop
 }
 
 // stop ends a node as a kill would: nobody is told.
