@@ -6,7 +6,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -34,6 +36,7 @@ type Child struct {
 
 	once     sync.Once
 	attached chan struct{}
+	bad      atomic.Uint64
 
 	mu      sync.Mutex
 	quit    time.Time     // the deadline, once it is asked to quit
@@ -87,6 +90,11 @@ func (h *handlers) Attach(s grpc.BidiStreamingServer[node.FromChild, node.FromNo
 	if err != nil {
 		return err
 	}
+	if who.child == nil && who.dir != "" {
+		if err := os.MkdirAll(who.dir, 0o700); err != nil {
+			return crux.Errorf("attach", crux.Unavailable, "%w", err)
+		}
+	}
 	if err := s.Send(&node.FromNode{Msg: &node.FromNode_Info{Info: h.cfg.info(who)}}); err != nil {
 		return err
 	}
@@ -131,7 +139,8 @@ func (c *Child) attach(s grpc.BidiStreamingServer[node.FromChild, node.FromNode]
 		for _, b := range m.GetBeats() {
 			f, err := wire.FserviceFrom(b)
 			if err != nil {
-				return crux.Wrap("take beat", err)
+				c.malformed(err)
+				continue
 			}
 			beats = append(beats, f)
 		}
@@ -140,6 +149,16 @@ func (c *Child) attach(s grpc.BidiStreamingServer[node.FromChild, node.FromNode]
 		}
 	}
 }
+
+// malformed counts a beat that does not decode, and logs the first.
+func (c *Child) malformed(err error) {
+	if c.bad.Add(1) == 1 {
+		c.cfg.Log.Warn("a heartbeat does not decode and is refused", "inst", c.cfg.Unit.Inst, "why", err)
+	}
+}
+
+// Malformed counts the beats that did not decode.
+func (c *Child) Malformed() uint64 { return c.bad.Load() }
 
 func (c *Child) sendQuit(ctx context.Context, s grpc.BidiStreamingServer[node.FromChild, node.FromNode]) {
 	select {

@@ -34,8 +34,8 @@ type Config struct {
 	KeysFor func(caller string, h crux.Horde) crux.Keys
 	// Lease is how long a child lives on without its node.
 	Lease time.Duration
-	// Dir is where the folders of attached clients are, by name; they are named,
-	// not made. Only Register needs it.
+	// Dir is where attached clients have their folders, by name; empty: they
+	// have none. Only Register needs it.
 	Dir string
 	// Taken says which callers' names belong to units of this node; nil: none.
 	// Only Register needs it.
@@ -89,9 +89,11 @@ func (cfg *Config) byName(ctx context.Context) (*session, error) {
 	case cfg.Taken != nil && cfg.Taken(name):
 		return nil, crux.Errorf(op, crux.Denied, "%q is a service that this node runs: attach under another name", name)
 	}
-	return &session{
-		caller: name, horde: crux.DefaultHorde, dir: filepath.Join(cfg.Dir, name), keys: cfg.KeysFor(name, crux.DefaultHorde),
-	}, nil
+	s := &session{caller: name, horde: crux.DefaultHorde, keys: cfg.KeysFor(name, crux.DefaultHorde)}
+	if cfg.Dir != "" {
+		s.dir = filepath.Join(cfg.Dir, name)
+	}
+	return s, nil
 }
 
 // info tells a process where it is.
