@@ -1,0 +1,145 @@
+package picket
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/picket/run"
+	"fulcrum.example/picket/socket"
+)
+
+// child is a unit's process with its socket.
+type child struct {
+	p       *Picket
+	u       *unit
+	process *run.Child
+	socket  *socket.Child
+	once    sync.Once
+}
+
+// begin starts an instance of u.
+func (p *Picket) begin(ctx context.Context, u *unit, restarts int) (instance, error) {
+	dir, err := p.serviceDir(u)
+	if err != nil {
+		return nil, err
+	}
+	if u.Kind == crux.Builtin {
+		return p.beginRoutine(u, dir)
+	}
+	return p.beginChild(ctx, u, dir, restarts)
+}
+
+// beginChild fetches the artifact, listens on a new socket, and starts the
+// process. The artifact is pinned until release.
+func (p *Picket) beginChild(ctx context.Context, u *unit, dir string, restarts int) (_ instance, err error) {
+	p.cfg.Artifacts.Pin(u.Checksum)
+	defer func() {
+		if err != nil {
+			p.cfg.Artifacts.Unpin(u.Checksum)
+		}
+	}()
+	artifact, err := p.cfg.Artifacts.Fetch(ctx, u.Checksum)
+	if err != nil {
+		return nil, err
+	}
+	log := p.Logs(u.Key())
+	if err := p.rotate(log); err != nil {
+		return nil, err
+	}
+	path, err := p.newSocket()
+	if err != nil {
+		return nil, err
+	}
+	var token [32]byte
+	if _, err := rand.Read(token[:]); err != nil {
+		return nil, crux.Wrap("make token", err)
+	}
+	s, err := p.listen(u, dir, path, hex.EncodeToString(token[:]))
+	if err != nil {
+		return nil, err
+	}
+	process, err := run.Start(run.Spec{
+		Self: p.cfg.Self, Unit: u.Unit, Artifact: artifact, Socket: path, Token: token, Dir: dir, Log: log,
+	})
+	if err != nil {
+		s.Close()
+		p.beats.Leave(ctx, u.Key())
+		return nil, err
+	}
+	r := record{
+		Unit: u.Unit, PID: process.PID(), StartTime: process.StartTime(), Token: hex.EncodeToString(token[:]),
+		Socket: filepath.Base(path), Restarts: restarts,
+	}
+	if err := r.save(p.cfg.Dir); err != nil {
+		p.cfg.Log.Error("a child is not recorded; the next fulcrum would not find it", "inst", u.Inst, "pid", r.PID, "why", err)
+	}
+	p.cfg.Log.Info("a unit is started", "inst", u.Inst, "horde", u.Horde, "pid", r.PID, "artifact", u.Checksum, "log", log)
+	return &child{p: p, u: u, process: process, socket: s}, nil
+}
+
+// listen opens a child's socket; its beats count from now on.
+func (p *Picket) listen(u *unit, dir, path, token string) (*socket.Child, error) {
+	l, err := socket.Listen(path)
+	if err != nil {
+		return nil, err
+	}
+	k := u.Key()
+	p.beats.Join(k)
+	return socket.Serve(l, p.socketConfig(), socket.ChildConfig{
+		Unit: u.Unit, Dir: dir, Token: token, Log: p.cfg.Log,
+		Beats: func(b []crux.Fservice) { p.beats.Beat(k, b) },
+	}), nil
+}
+
+func (p *Picket) socketConfig() socket.Config {
+	return socket.Config{
+		ID: p.cfg.ID, Addr: p.cfg.Confab.Addr(), Registry: p.cfg.Registry, Members: p.cfg.Members,
+		KeysFor: p.cfg.KeysFor, Lease: p.cfg.Lease,
+	}
+}
+
+func (c *child) pid() int              { return c.process.PID() }
+func (c *child) done() <-chan struct{} { return c.process.Done() }
+
+// err says why the process ended, and where to read more.
+func (c *child) err() error {
+	log := c.p.Logs(c.u.Key())
+	if err := c.process.Err(); err != nil {
+		return crux.Errorf(string(c.u.Inst), crux.KindOf(err), "%w (its log: %s)", err, log)
+	}
+	return crux.Errorf(string(c.u.Inst), crux.Internal, "it ended with status 0 without being asked to (its log: %s)", log)
+}
+
+func (c *child) quit(deadline time.Time) { c.socket.Quit(deadline) }
+
+func (c *child) signal(s syscall.Signal) {
+	err := c.process.Signal(s)
+	if err != nil && crux.KindOf(err) != crux.NotFound {
+		c.p.cfg.Log.Error("a child cannot be signalled", "inst", c.u.Inst, "pid", c.pid(), "signal", s, "why", err)
+	}
+}
+
+// release closes the socket, so that no late beat is heard, and stops watching.
+func (c *child) release() {
+	c.once.Do(func() {
+		c.socket.Close()
+		if err := c.process.Close(); err != nil {
+			c.p.cfg.Log.Warn("a child's handle does not close", "inst", c.u.Inst, "pid", c.pid(), "why", err)
+		}
+		c.p.cfg.Artifacts.Unpin(c.u.Checksum)
+	})
+}
+
+// discard kills a process that was never listened to.
+func (c *child) discard() {
+	c.signal(syscall.SIGKILL)
+	if err := c.process.Close(); err != nil {
+		c.p.cfg.Log.Warn("a child's handle does not close", "inst", c.u.Inst, "pid", c.pid(), "why", err)
+	}
+}

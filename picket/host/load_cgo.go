@@ -1,0 +1,82 @@
+//go:build cgo
+
+package host
+
+import (
+	"debug/elf"
+	"net/url"
+	"os"
+	"plugin"
+	"slices"
+	"strings"
+
+	"fulcrum.example/crux"
+)
+
+// load opens the plugin in f and looks up its function. soft lists differences
+// of build that explain a failure.
+func load(f *os.File, name string, soft []string) (crux.Service, error) {
+	// plugin.Open wants a path: of the file that was hashed, which the private
+	// folder keeps.
+	p, err := plugin.Open(f.Name())
+	if err != nil {
+		if len(soft) > 0 {
+			return nil, crux.Errorf("load plugin", crux.Invalid, "%w (%s); %s", err, strings.Join(soft, ", "), remedy)
+		}
+		return nil, crux.Errorf("load plugin", crux.Invalid, "%w; %s", err, remedy)
+	}
+	const op = "find function"
+	symbol, err := p.Lookup(name)
+	if err != nil {
+		return nil, crux.Errorf(op, crux.NotFound, "the plugin has no function %q; it exports %s", name, exported(f))
+	}
+	switch s := symbol.(type) {
+	case func(<-chan bool, chan<- []crux.Fservice, crux.Node):
+		return s, nil
+	case *crux.Service:
+		if *s == nil {
+			return nil, crux.Errorf(op, crux.Invalid, "the plugin's variable %s holds no function", name)
+		}
+		return *s, nil
+	}
+	return nil, crux.Errorf(op, crux.Invalid, "the plugin's %s is a %T, not a crux.Service: func(quit <-chan bool, alive chan<- []crux.Fservice, network crux.Node)", name, symbol)
+}
+
+// exported names what the plugin's main package exports, for a message.
+func exported(f *os.File) string {
+	e, err := elf.NewFile(f)
+	if err != nil {
+		return "what could not be read: " + err.Error()
+	}
+	defer e.Close()
+	symbols, err := e.DynamicSymbols()
+	if err != nil {
+		return "what could not be read: " + err.Error()
+	}
+	var names []string
+	for _, s := range symbols {
+		if name, ok := exportOf(s.Name); ok && s.Section != elf.SHN_UNDEF {
+			names = append(names, name)
+		}
+	}
+	if len(names) == 0 {
+		return "nothing"
+	}
+	slices.Sort(names)
+	return strings.Join(slices.Compact(names), ", ")
+}
+
+// exportOf takes an exported name out of the symbol of a plugin's main package,
+// which is called plugin/unnamed-HASH when it was built by its file's name.
+func exportOf(symbol string) (name string, ok bool) {
+	symbol, err := url.PathUnescape(symbol)
+	if err != nil {
+		return "", false
+	}
+	rest, ok := strings.CutPrefix(symbol, "plugin/unnamed-")
+	if !ok {
+		return "", false
+	}
+	_, name, ok = strings.Cut(rest, ".")
+	return name, ok && name != "" && name[0] >= 'A' && name[0] <= 'Z' && !strings.ContainsAny(name, ".:(")
+}
