@@ -258,7 +258,7 @@ func TestHungArbiterDelaysNobodyForLong(t *testing.T) {
 			others = append(others, n)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*openWait)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*openWait)
 	defer cancel()
 	noErrors(t, fetchAll(ctx, others, sum))
 	if n := b.origin.gets.Load(); n != 1 {
