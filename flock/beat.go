@@ -136,7 +136,13 @@ func (m *Machine) onBeat(p *Packet, b *Beat) {
 		return
 	}
 	m.hear(b)
-	m.reply(p, &Ack{Flock: m.flock, Epoch: m.epoch.Epoch, Sent: b.Sent, List: m.list.have.whole()})
+	ack := &Ack{Flock: m.flock, Epoch: m.epoch.Epoch, Sent: b.Sent, List: m.list.have.whole()}
+	if m.vote.epoch > m.epoch.Epoch && m.vote.to != p.Sender {
+		// This node is alive, but has voted for another: its leader may not
+		// count on it any more.
+		ack.Sent = 0
+	}
+	m.reply(p, ack)
 }
 
 // hear notes a beat of the leader, or of who is about to be.
@@ -146,6 +152,7 @@ func (m *Machine) hear(b *Beat) {
 		m.view.change()
 	}
 	f.heard, f.members, f.state, f.moving = m.now, b.Members, b.State, b.Moving
+	m.vote.heard = m.now // a Release takes back the vote, not this promise
 	m.restElection()
 	if m.leader != nil {
 		m.learnHead(b.List)
@@ -187,7 +194,7 @@ func (m *Machine) onStale(p *Packet, s *Stale) {
 		if mb := m.fromMember(p); mb != nil && m.now-mb.joined > staleGrace {
 			m.departed(mb)
 		}
-		m.consider(&s.Now)
+		m.consider(&s.Now, true)
 		return
 	}
 	if s.Now.Epoch <= m.epoch.Epoch || s.Now.Leader.IsZero() || s.Now.Leader == m.id {
@@ -241,6 +248,6 @@ func (m *Machine) onDismiss(p *Packet, d *Dismiss) {
 		return
 	}
 	m.found()
-	m.probe.mark(d.Flock, m.now+refusedFor)
+	m.shun(d.Flock, refusedFor)
 	m.view.hint(m, from, true, "this node was evicted from its flock by an operator; only another bloc file or a new flock takes it back")
 }

@@ -75,7 +75,7 @@ type proposal struct {
 	voted map[crux.NodeID]bool
 	live  map[crux.NodeID]bool
 	votes int
-	sent  time.Duration
+	sent  time.Duration // first; an answer may be to that
 	again time.Duration
 	over  time.Duration
 }
@@ -163,7 +163,8 @@ func (m *Machine) standUp() {
 		}
 	}
 	c.stood, c.at = true, m.now
-	c.reach = map[crux.NodeID]*Record{}
+	c.round++ // answers to an earlier campaign do not count
+	c.reach, c.asked = map[crux.NodeID]*Record{}, map[crux.NodeID]*Record{}
 	m.role = Candidate
 	m.view.change()
 }
@@ -306,7 +307,7 @@ func (m *Machine) tickProposal() {
 		return
 	}
 	if m.now >= pr.again {
-		pr.sent, pr.again = m.now, m.now+proposeLate
+		pr.again = m.now + proposeLate
 		m.sendProposal()
 	}
 	c.at = min(pr.again, pr.over)
@@ -415,6 +416,7 @@ func (m *Machine) countProposal() bool {
 	}
 	m.elect.prop = nil
 	m.join = nil
+	m.own()
 	m.epoch, m.began, m.leader = pr.info, m.now, m.self
 	m.vote = ballot{}
 	m.offers = m.offers[:0]

@@ -16,7 +16,7 @@ type offer struct {
 type advance struct {
 	info  EpochInfo
 	votes int
-	sent  time.Duration
+	sent  time.Duration // first; an answer may be to that
 	again time.Duration
 	over  time.Duration
 }
@@ -116,7 +116,7 @@ func (m *Machine) tickAdvance() {
 		case m.now >= a.over:
 			m.abandonAdvance()
 		case m.now >= a.again:
-			a.sent, a.again = m.now, m.now+proposeLate
+			a.again = m.now + proposeLate
 			m.propose(false)
 		}
 		return

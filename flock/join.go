@@ -75,11 +75,19 @@ func (m *Machine) tickJoin() {
 
 // giveUpJoin stays where it is, and leaves the target alone for a while.
 func (m *Machine) giveUpJoin(penalty time.Duration) {
-	m.probe.mark(m.join.target.Flock, m.now+m.jitter(penalty))
+	m.shun(m.join.target.Flock, penalty)
 	m.join = nil
+	m.own()
 	m.probe.next = min(m.probe.next, m.now)
 	if m.role != Leader {
 		m.elect.at = min(m.elect.at, m.now)
+	}
+}
+
+// own sees to it that this node's newest record names the flock that it is in.
+func (m *Machine) own() {
+	if m.self.Flock != m.flock {
+		m.sign(m.flock)
 	}
 }
 

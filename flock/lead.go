@@ -180,7 +180,9 @@ func (m *Machine) evict(id crux.NodeID) error {
 
 // acting says whether this node leads, and a majority of the voters has made
 // sure that nobody else can.
-func (m *Machine) acting() bool { return m.lead != nil && m.now < m.lead.leaseUntil }
+func (m *Machine) acting() bool {
+	return m.lead != nil && m.now < m.lead.leaseUntil && m.leaving == 0
+}
 
 // reckonLease finds until when a majority of the voters is bound.
 func (m *Machine) reckonLease() {

@@ -68,7 +68,7 @@ func (m *Machine) askMerge() {
 
 // stopMerge stays as it is.
 func (m *Machine) stopMerge() {
-	m.probe.mark(m.merge.target.Flock, m.now+m.jitter(badFor))
+	m.shun(m.merge.target.Flock, badFor)
 	m.merge = nil
 	m.lead.beatAt = m.now
 }
@@ -140,7 +140,7 @@ func (m *Machine) onMergeOffer(p *Packet, o *Offer) {
 	default:
 		m.refused(p.From, o.Code, o.Flock.Bloc)
 		m.stopMerge()
-		m.probe.mark(g.target.Flock, m.now+refusedFor)
+		m.shun(g.target.Flock, refusedFor)
 	}
 }
 
@@ -168,10 +168,10 @@ func sketch(seed uint64, id crux.NodeID) uint64 {
 }
 
 // proof picks the members whose hashes are least, in that order.
-func (l *list) proof(seed uint64) []*Record {
+func (l *list) proof(flock crux.FlockID, seed uint64) []*Record {
 	var rs []*Record
 	l.each(func(e *Entry) {
-		if e.live() {
+		if e.live() && e.Record.Flock == flock {
 			rs = append(rs, e.Record)
 		}
 	})
@@ -193,7 +193,7 @@ func (m *Machine) onProofAsk(p *Packet, q *ProofAsk) {
 		m.ignore()
 		return
 	}
-	rs := m.list.proof(q.Seed)
+	rs := m.list.proof(m.flock, q.Seed)
 	pages := max(1, (len(rs)+perPage-1)/perPage)
 	if int(q.Page) >= pages {
 		m.ignore()
@@ -323,5 +323,5 @@ func (m *Machine) onFound(p *Packet, f *Found) {
 		m.ignore()
 		return
 	}
-	m.consider(&f.Other)
+	m.consider(&f.Other, false)
 }

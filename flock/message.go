@@ -241,7 +241,7 @@ type Beat struct {
 type Ack struct {
 	Flock crux.FlockID
 	Epoch uint64 // the epoch that the sender is in
-	Sent  uint64
+	Sent  uint64 // of the Beat; 0: alive, but the leader may not count on the sender's vote
 	List  uint64 // the version up to which the sender's list is whole
 }
 

@@ -46,6 +46,7 @@ const (
 	moveRetry   = 150 * time.Millisecond
 	pendingFor  = 3 * time.Second
 	badFor      = 500 * time.Millisecond
+	badForget   = 15 * time.Second
 	refusedFor  = 15 * time.Second
 	exploreFor  = 250 * time.Millisecond
 	freshFor    = 3 * time.Second // a flock probes faster after a change

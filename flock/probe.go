@@ -17,19 +17,26 @@ type probe struct {
 	fresh  time.Duration // until when the flock counts as changing
 	best   Summary       // the best other flock heard of; Flock zero: none
 	bestAt time.Duration
+	first  bool          // best was heard from one of its members
 	told   time.Duration // when the leader was last told
 	self   int           // this node's place among the candidates, or -1
 	walk   int
 	stride int
 	near   int
 	turn   int
-	bad    map[crux.FlockID]time.Duration
+	bad    map[crux.FlockID]badFlock
 	former []netip.AddrPort // where members were
+}
+
+// badFlock is a flock that could not be joined.
+type badFlock struct {
+	until time.Duration
+	times int
 }
 
 func (pb *probe) init(m *Machine) {
 	n := m.cfg.Candidates.Len()
-	pb.bad = map[crux.FlockID]time.Duration{}
+	pb.bad = map[crux.FlockID]badFlock{}
 	pb.next, pb.self = m.now, find(m.cfg.Candidates, m.cfg.Addr)
 	if n > 0 {
 		pb.walk = m.cfg.Rand.IntN(n)
@@ -101,7 +108,7 @@ func (m *Machine) tickProbe() {
 		return
 	}
 	if to, ok := m.candidate(); ok {
-		m.sendTo(to, crux.NodeID{}, &Hello{Own: m.advertised(), Best: pb.best})
+		m.sendTo(to, crux.NodeID{}, &Hello{Own: m.advertised(), Best: pb.gossip()})
 	}
 }
 
@@ -164,24 +171,34 @@ func (pb *probe) remember(r *Record) {
 	pb.former = append(pb.former, r.Addr)
 }
 
-// mark leaves a flock alone until a time.
-func (pb *probe) mark(f crux.FlockID, until time.Duration) {
+// shun leaves a flock alone for a while, longer each time.
+func (m *Machine) shun(f crux.FlockID, d time.Duration) {
+	pb := &m.probe
 	if len(pb.bad) >= maxBad {
 		clear(pb.bad)
 	}
-	pb.bad[f] = until
+	b := pb.bad[f]
+	if m.now > b.until+badForget {
+		b.times = 0
+	}
+	b.until = m.now + m.jitter(d<<min(b.times, 4))
+	b.times++
+	pb.bad[f] = b
 	if pb.best.Flock == f {
 		pb.best = Summary{}
 	}
 }
 
-func (pb *probe) isBad(f crux.FlockID, now time.Duration) bool {
-	until, ok := pb.bad[f]
-	if ok && until <= now {
-		delete(pb.bad, f)
-		return false
+func (pb *probe) isBad(f crux.FlockID, now time.Duration) bool { return pb.bad[f].until > now }
+
+// gossip is the best flock that this node has heard of, if it may tell others:
+// not what it has only been told itself, or word of a flock that is no more
+// would go round for ever.
+func (pb *probe) gossip() Summary {
+	if pb.first {
+		return pb.best
 	}
-	return ok
+	return Summary{}
 }
 
 // advertised is the flock that this node tells others of: where it is going, if
@@ -202,13 +219,13 @@ func (m *Machine) onHello(p *Packet, h *Hello) {
 	if h.Own.Bloc != m.cfg.File {
 		m.hintBloc(p.From, h.Own.Bloc)
 	} else {
-		m.consider(&h.Own)
-		m.consider(&h.Best)
+		m.consider(&h.Own, true)
+		m.consider(&h.Best, false)
 	}
 	if h.Reply || h.Own.Flock == m.flock && h.Own.Epoch == m.epoch.Epoch {
 		return
 	}
-	m.reply(p, &Hello{Reply: true, Own: m.advertised(), Best: m.probe.best})
+	m.reply(p, &Hello{Reply: true, Own: m.advertised(), Best: m.probe.gossip()})
 }
 
 // hintBloc tells the user why a node with another bloc file is not in the flock.
@@ -230,8 +247,8 @@ func (m *Machine) hintBloc(from netip.AddrPort, theirs Bloc) {
 	m.view.hint(m, from, false, text)
 }
 
-// consider takes in word of another flock.
-func (m *Machine) consider(s *Summary) {
+// consider takes in word of another flock, from one of its members or not.
+func (m *Machine) consider(s *Summary, first bool) {
 	if s.Flock == (crux.FlockID{}) || s.Leader.IsZero() || s.Leader == m.id || !s.Addr.IsValid() || s.Bloc != m.cfg.File {
 		return
 	}
@@ -245,8 +262,8 @@ func (m *Machine) consider(s *Summary) {
 	if pb.isBad(s.Flock, m.now) {
 		return
 	}
-	if s.Flock == pb.best.Flock || pb.best.less(s) {
-		pb.best, pb.bestAt = *s, m.now
+	if s.Flock == pb.best.Flock && (first || !pb.first) || pb.best.less(s) {
+		pb.best, pb.bestAt, pb.first = *s, m.now, first
 	}
 	if pb.until == 0 || s.Size > 1 {
 		m.act() // the time to explore is for choosing among those who are alone, too
