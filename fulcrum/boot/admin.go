@@ -3,12 +3,15 @@ package boot
 import (
 	"context"
 	"crypto/ed25519"
+	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/bloc"
 	"fulcrum.example/crux/wire"
+	"fulcrum.example/proctor/rollout"
 	"fulcrum.example/protos/admin"
 	pb "fulcrum.example/protos/node"
 	reevepb "fulcrum.example/protos/reeve"
@@ -181,4 +184,85 @@ func (a adminServer) GetBloc(context.Context, *admin.GetBlocRequest) (*admin.Get
 	}
 	b, err := d.Marshal()
 	return &admin.GetBlocReply{File: b}, err
+}
+
+// Progress follows an intent until it is done. Proctor is asked again whenever
+// the registry changes, and every so often: what deans report is no row.
+func (a adminServer) Progress(m *admin.ProgressRequest, s grpc.ServerStreamingServer[admin.ProgressReply]) error {
+	horde, err := crux.ParseHorde(m.GetHorde())
+	if err != nil {
+		return err
+	}
+	api, err := crux.ParseAPI(m.GetApi())
+	if err != nil {
+		return err
+	}
+	ctx := s.Context()
+	rows := a.n.reeve.Watch(ctx, crux.Selector{Horde: horde, API: api})
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	for {
+		p, err := a.progress(ctx, horde, api, m.GetVersion())
+		if err != nil {
+			return err
+		}
+		if err := s.Send(p); err != nil || p.GetDone() {
+			return err
+		}
+		select {
+		case <-rows:
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// progressEvery is how often proctor is asked how far a rollout is.
+const progressEvery = 100 * time.Millisecond
+
+// progress asks proctor once.
+func (a adminServer) progress(ctx context.Context, horde crux.Horde, api crux.API, version uint64) (*admin.ProgressReply, error) {
+	d, ok := a.n.reeve.Get(crux.DocKey{Kind: crux.IntentDoc, Name: crux.IntentName(horde, api)})
+	if !ok || d.Version < version {
+		return &admin.ProgressReply{WaitingFor: "the intent to reach this node"}, nil
+	}
+	want, err := d.Intent()
+	if err != nil {
+		return nil, err
+	}
+	p, err := a.n.proctor.Progress(ctx, horde, api)
+	switch kind := crux.KindOf(err); {
+	case kind == crux.Unavailable || kind == crux.NotFound:
+		return &admin.ProgressReply{Want: int32(want.Count), WaitingFor: "the leader's proctor: " + err.Error()}, nil
+	case err != nil:
+		return nil, err
+	}
+	r := &admin.ProgressReply{Want: int32(want.Count), Serving: int32(p.Serving), Old: int32(p.Old)}
+	if p.Inst != want.Inst || p.Wanted != want.Count {
+		r.Serving, r.WaitingFor = 0, "the leader's proctor to take up the intent"
+		return r, nil
+	}
+	r.Done = p.Done
+	if !p.Done {
+		r.WaitingFor = a.waitingFor(&p)
+	}
+	return r, nil
+}
+
+// waitingFor says in a few words what an intent waits for.
+func (a adminServer) waitingFor(p *rollout.Progress) string {
+	if p.Note != "" {
+		return p.Note
+	}
+	v := a.n.flock.View()
+	var parts []string
+	for _, w := range p.Waiting {
+		name := w.Node.String()
+		if m, ok := v.Member(w.Node); ok {
+			name = m.Addr.Addr().String()
+		}
+		parts = append(parts, name+": "+w.Why)
+	}
+	return strings.Join(parts, "; ")
 }

@@ -90,7 +90,7 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		n.openIdentity, n.openFlock, n.openRegistry, n.openArtifacts, n.openPicket, n.openProctor, n.openNodePort, n.openSocket, n.openBuiltins,
+		n.openIdentity, n.openFlock, n.openRegistry, n.openArtifacts, n.openPicket, n.openProctor, n.openNodePort, n.openBuiltins, n.openSocket,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err

@@ -49,7 +49,7 @@ func policy(cfg Config) (*bloc.Policy, error) {
 	if err != nil || kept == nil {
 		return p, err
 	}
-	if kept.Bloc != cfg.BlocFile.Bloc || !kept.Key.Equal(cfg.BlocFile.Key) {
+	if kept.Bloc != cfg.BlocFile.Bloc || kept.Key.String() != cfg.BlocFile.Key.String() {
 		return nil, crux.Errorf("open bloc file", crux.Conflict,
 			"the data folder belongs to bloc %s, the bloc file given is that of %s under key %s: choose another --data", kept.Bloc, cfg.BlocFile.Bloc, cfg.BlocFile.Key)
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"net/netip"
 	"path/filepath"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -112,13 +113,12 @@ func (n *Node) openRegistry(context.Context) (err error) {
 	}
 	n.onClose("reeve", func(context.Context) error { return n.reeve.Close() })
 	n.steward, err = service.Open(service.Config{
-		Members: n.flock, Reeve: n.reeve, Policy: n.policy, Dial: n.peers.Dial, Log: n.cfg.Log.With("part", "steward"),
+		Members: n.flock, Reeve: n.reeve, Dial: n.peers.Dial, Peer: peerOf, Log: n.cfg.Log.With("part", "steward"),
 	})
 	if err != nil {
 		return err
 	}
 	n.onClose("steward", func(context.Context) error { return n.steward.Close() })
-	n.run("own rows", n.registerOwn)
 	return nil
 }
 
@@ -128,13 +128,16 @@ func (n *Node) sign(label string, msg []byte) ([]byte, error) {
 }
 
 // openArtifacts opens the cache and the artifact store.
-func (n *Node) openArtifacts(context.Context) error {
+func (n *Node) openArtifacts(ctx context.Context) error {
 	n.store = n.cfg.Store
 	if n.store == "" {
 		n.store = "dir:" + filepath.Join(n.cfg.Data, "store")
 	}
 	origin, err := pastiche.ParseStore(n.store, n.cfg.S3)
 	if err != nil {
+		return err
+	}
+	if err := n.checkStore(ctx, origin); err != nil {
 		return err
 	}
 	n.pastiche, err = pastiche.Open(pastiche.Config{
@@ -146,6 +149,23 @@ func (n *Node) openArtifacts(context.Context) error {
 	}
 	n.onClose("pastiche", func(context.Context) error { return n.pastiche.Close() })
 	return nil
+}
+
+// storeTimeout is how long the boot waits for an artifact store to answer.
+const storeTimeout = 5 * time.Second
+
+// checkStore refuses an artifact store that is set up wrongly. One that cannot
+// be reached just now does not keep a node from booting.
+func (n *Node) checkStore(ctx context.Context, origin pastiche.Origin) error {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	err := origin.Check(ctx)
+	switch crux.KindOf(err) {
+	case crux.Unavailable, crux.Timeout:
+		n.cfg.Log.Warn("the artifact store cannot be reached; artifacts come from peers until it can", "store", origin.String(), "error", err)
+		return nil
+	}
+	return err
 }
 
 // peerOf says who is calling on the node port.
@@ -160,13 +180,13 @@ func peerOf(ctx context.Context) (crux.Peer, error) {
 // openProctor makes proctor and dean; picket runs them.
 func (n *Node) openProctor(context.Context) (err error) {
 	n.proctor, err = proctor.New(proctor.Config{
-		Members: n.flock, Docs: n.reeve, Registry: n.reeve, Dial: n.peers.Dial, Peer: peerOf, Log: n.cfg.Log.With("part", "proctor"),
+		Members: n.flock, Docs: n.reeve.Docs(), Registry: n.reeve, Dial: n.peers.Dial, Peer: peerOf, Log: n.cfg.Log.With("part", "proctor"),
 	})
 	if err != nil {
 		return err
 	}
 	n.dean, err = dean.Open(dean.Config{
-		Dir: filepath.Join(n.cfg.Data, "dean"), Members: n.flock, Docs: n.reeve, Runner: n.picket, Artifacts: n.pastiche,
+		Dir: filepath.Join(n.cfg.Data, "dean"), Members: n.flock, Docs: n.reeve.Docs(), Runner: n.picket, Artifacts: n.pastiche,
 		Dial: n.peers.Dial, Log: n.cfg.Log.With("part", "dean"),
 	})
 	return err

@@ -26,6 +26,7 @@ import (
 	"fulcrum.example/crux/bloc"
 	"fulcrum.example/flock/node"
 	"fulcrum.example/fulcrum/operator"
+	"fulcrum.example/picket"
 )
 
 // Options say what bloc to run.
@@ -363,7 +364,7 @@ func (b *Bloc) Strays(n *Node) []int {
 	if n.Running() {
 		return nil
 	}
-	return run.Recorded(n.Dir)
+	return picket.Recorded(n.Dir)
 }
 
 // Stop ends all nodes in good order: each drains and stops its services. Those
