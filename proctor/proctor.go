@@ -87,8 +87,8 @@ func (p *Proctor) Run(ctx context.Context) error {
 	defer func() { end() }()
 	for v := range p.cfg.Members.Watch(ctx) {
 		now := p.current()
-		if now != nil && v.Acting && v.Flock == now.flock && v.Epoch == now.epoch {
-			continue
+		if now != nil && v.Acting && v.Flock == now.flock {
+			continue // the next epoch of the same leader is the same reign
 		}
 		end()
 		end = func() {}
@@ -119,7 +119,7 @@ func (p *Proctor) begin(ctx context.Context, v *crux.View) (end func()) {
 		cancel()
 		<-done
 		p.mu.Lock()
-		p.reign, p.last.N = nil, r.n
+		p.reign, p.last = nil, crux.Revision{Flock: r.flock, Epoch: r.epoch, N: r.n}
 		p.mu.Unlock()
 		p.log.Info("this node no longer leads: proctor stops planning", "flock", r.flock, "epoch", r.epoch)
 	}

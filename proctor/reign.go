@@ -24,7 +24,7 @@ type intentKey struct {
 	api   crux.API
 }
 
-// reign is the time during which this node acts as leader of one epoch. Its
+// reign is the time during which this node acts as leader of one flock. Its
 // run method owns all fields but progress.
 type reign struct {
 	p     *Proctor
@@ -150,8 +150,11 @@ func (r *reign) run(ctx context.Context) {
 	}
 }
 
-// follow takes over a new view of the same epoch.
+// follow takes over a new view. Lists that are made from now on bear its epoch.
 func (r *reign) follow(v *crux.View) {
+	if v.Acting && v.Flock == r.flock {
+		r.epoch = max(r.epoch, v.Epoch)
+	}
 	same := slices.EqualFunc(r.view.Members, v.Members, func(a, b crux.Member) bool {
 		return a.ID == b.ID && a.Incarnation == b.Incarnation && a.State == b.State
 	})

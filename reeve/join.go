@@ -295,7 +295,7 @@ func (r *Reeve) verified(m *pb.FromSteward) (rows []crux.Row, digests []crux.Dig
 			err = r.VerifyRow(&row)
 		}
 		if err != nil {
-			r.log.Warn("a row was refused", "error", err)
+			r.refused("a row was refused", row.Node, err)
 			continue
 		}
 		rows = append(rows, row)
@@ -306,13 +306,33 @@ func (r *Reeve) verified(m *pb.FromSteward) (rows []crux.Row, digests []crux.Dig
 			err = r.VerifyDigest(&d)
 		}
 		if err != nil {
-			r.log.Warn("a digest was refused", "error", err)
+			r.refused("a digest was refused", d.Node, err)
 			continue
 		}
 		digests = append(digests, d)
 	}
 	return rows, digests
 }
+
+// refused notes why something was not taken in. What a node said whose key has
+// not reached us yet is asked for again when it has: the steward may hear of a
+// new member before we do.
+func (r *Reeve) refused(what string, owner crux.NodeID, err error) {
+	if crux.KindOf(err) != crux.Unknown {
+		r.log.Warn(what, "error", err)
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.keys[owner]; ok {
+		r.mismatch[owner] = true // it has arrived just now
+	} else if len(r.strangers) < maxStrangers {
+		r.strangers[owner] = true
+	}
+}
+
+// maxStrangers bounds how many unknown owners are remembered.
+const maxStrangers = 1 << 16
 
 // VerifyRow checks that a row's owner signed it.
 func (r *Reeve) VerifyRow(row *crux.Row) error {

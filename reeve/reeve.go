@@ -56,6 +56,9 @@ type Reeve struct {
 	steward  crux.NodeID // whose pushes are taken; zero while there is none
 	keys     map[crux.NodeID]ed25519.PublicKey
 	mismatch map[crux.NodeID]bool // owners whose full set is wanted
+	// strangers are owners whose word could not be checked, as they are not
+	// among the members that this node knows (yet).
+	strangers map[crux.NodeID]bool
 
 	group  sync.WaitGroup
 	cancel context.CancelFunc
@@ -78,7 +81,7 @@ func Open(cfg Config) (*Reeve, error) {
 	}
 	r := &Reeve{
 		cfg: cfg, log: cfg.Log, table: steward.New(), changed: make(chan struct{}), ownNews: make(chan struct{}),
-		own: newOwnRows(), keys: map[crux.NodeID]ed25519.PublicKey{}, mismatch: map[crux.NodeID]bool{}, closed: make(chan struct{}),
+		own: newOwnRows(), keys: map[crux.NodeID]ed25519.PublicKey{}, mismatch: map[crux.NodeID]bool{}, strangers: map[crux.NodeID]bool{}, closed: make(chan struct{}),
 	}
 	r.learnKeys(cfg.Members.View())
 	var err error
@@ -156,8 +159,16 @@ func (r *Reeve) sayLocked() {
 // learnKeys remembers the public keys of members: rows of a node that has left
 // the list are still checked until their leases end.
 func (r *Reeve) learnKeys(v *crux.View) {
+	met := false
 	for _, m := range v.Members {
 		r.keys[m.ID] = m.Key
+		if r.strangers[m.ID] {
+			delete(r.strangers, m.ID)
+			r.mismatch[m.ID], met = true, true
+		}
+	}
+	if met {
+		r.sayLocked()
 	}
 }
 

@@ -17,6 +17,10 @@ import (
 // NodeInst is the instance that every node serves on its own address.
 const NodeInst crux.Inst = "node1_0"
 
+// maxNodeMessage bounds a message on the node port, in bytes: a node's rows, or
+// a steward's, go in one.
+const maxNodeMessage = 64 << 20
+
 // NodeEndpoint is the endpoint of a member's node port.
 func NodeEndpoint(m crux.Member) crux.Endpoint {
 	return crux.Endpoint{Node: m.ID, Horde: crux.DefaultHorde, Inst: NodeInst, NetID: crux.NetIDOf(m.Addr)}
@@ -42,7 +46,7 @@ func ServeNodePort(l net.Listener, keys crux.Keys, self crux.Endpoint, log *slog
 	}
 	log = logger(log)
 	g := newGuard(keys, true, log)
-	p := &NodePort{grpc: newGRPCServer(keys, self, g, log, opts), guard: g, served: make(chan error, 1)}
+	p := &NodePort{grpc: newGRPCServer(keys, self, g, log, append([]grpc.ServerOption{grpc.MaxRecvMsgSize(maxNodeMessage)}, opts...)), guard: g, served: make(chan error, 1)}
 	register(p.grpc)
 	addHealth(p.grpc)
 	go func() { p.served <- p.grpc.Serve(l) }()
@@ -84,7 +88,8 @@ func (p *NodePort) Close() error {
 func DialNode(keys crux.Keys, confab crux.Confab, m crux.Member, opts ...grpc.DialOption) (*grpc.ClientConn, error) {
 	g := newGuard(keys, false, logger(nil))
 	n := keyedConfab{confab, keys}
-	all := append(channelOptions(n, g, false), grpc.WithResolvers(fixedBuilder{NodeEndpoint(m), g}))
+	all := append(channelOptions(n, g, false), grpc.WithResolvers(fixedBuilder{NodeEndpoint(m), g}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxNodeMessage)))
 	return dialChannel(fixedScheme, g, append(all, opts...))
 }
 
