@@ -13,6 +13,9 @@ import (
 	"fulcrum.example/protos/admin"
 )
 
+// childLease is how long services live on without their node.
+const childLease = 30 * time.Second
+
 // openPicket starts the heartbeater and picket, which looks for the services of
 // an earlier fulcrum.
 func (n *Node) openPicket(context.Context) error {
@@ -23,7 +26,7 @@ func (n *Node) openPicket(context.Context) error {
 	n.picket, err = picket.Open(picket.Config{
 		ID: n.id, Dir: n.cfg.Data, Confab: n.confab, Registry: n.reeve, Members: n.flock,
 		KeysFor: n.ring.For, EndpointKey: n.ring.PublicKey, Publisher: n.reeve, Artifacts: n.pastiche,
-		Self: self, KillAfter: n.cfg.Drain, Log: n.cfg.Log.With("part", "picket"),
+		Self: self, KillAfter: n.cfg.Drain, Lease: childLease, Log: n.cfg.Log.With("part", "picket"),
 	})
 	if err != nil {
 		return err
@@ -114,7 +117,7 @@ func (n *Node) openSocket(context.Context) error {
 	admin.RegisterAdminServer(s, adminServer{n: n})
 	socket.Register(s, socket.Config{
 		ID: n.id, Addr: n.cfg.Addr, Registry: n.reeve, Members: n.flock, KeysFor: n.ring.For,
-		Dir: filepath.Join(n.cfg.Data, "clients"), Taken: n.picket.Taken,
+		Dir: filepath.Join(n.cfg.Data, "clients"), Taken: n.picket.Taken, Lease: childLease,
 	})
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(l) }()
