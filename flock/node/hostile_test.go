@@ -48,8 +48,6 @@ func (p *tap) send(to netip.AddrPort, b []byte) {
 // next waits for a packet.
 func (p *tap) next() []byte {
 	p.t.Helper()
-	stop := time.AfterFunc(patience, func() { p.sock.Close() })
-	defer stop.Stop()
 	if _, err := p.sock.ReadBatch(p.in); err != nil {
 		p.t.Fatalf("waiting for a packet: %v", err)
 	}
@@ -59,6 +57,8 @@ func (p *tap) next() []byte {
 // hear waits for a packet of a kind.
 func (p *tap) hear(kind flock.Kind) []byte {
 	p.t.Helper()
+	stop := time.AfterFunc(patience, func() { p.sock.Close() })
+	defer stop.Stop()
 	for {
 		if b := p.next(); flock.Kind(b[1]) == kind {
 			return b
@@ -168,7 +168,7 @@ func (s *sender) seal(t testing.TB, to crux.NodeID, m flock.Message) []byte {
 
 func TestAnAnswerIsNeverLongerThanItsQuestion(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, 2)
+	w := newWorld(t, 3)
 	n := w.start(1)[0]
 	p := newTap(t, w, 2)
 	s := newSender(t, w, 2)
@@ -179,7 +179,7 @@ func TestAnAnswerIsNeverLongerThanItsQuestion(t *testing.T) {
 	}
 	// What a payload names gets nothing: the answer came to where the packet
 	// came from, though the record may say otherwise.
-	elsewhere := newSenderOf(t, w, w.keys[1], w.addr(9))
+	elsewhere := newSenderOf(t, w, w.keys[2], w.addr(9))
 	quiet := newTap(t, w, 9)
 	p.send(n.cfg.Confab.Addr(), elsewhere.seal(t, n.ID(), &flock.Join{Record: elsewhere.rec, Want: n.View().Flock, Nonce: 6, Own: flock.Summary{Bloc: fileOf(n.cfg.Policy)}}))
 	p.hear(flock.KindOffer)
