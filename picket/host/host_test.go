@@ -1,6 +1,7 @@
 package host
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,7 +47,7 @@ func TestPluginServes(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatalf("no heartbeat\nlog: %s", w.log())
 			}
-			t.Logf("loaded after %v, first heartbeat after %v", loaded, time.Since(began))
+			t.Logf("loaded after %v, first heartbeat after %v, %s", loaded, time.Since(began), resident(t, c.PID()))
 			close(w.quit)
 			select {
 			case <-c.Done():
@@ -58,6 +59,17 @@ func TestPluginServes(t *testing.T) {
 			}
 		})
 	}
+}
+
+// resident gives the line of /proc/PID/status that says how much memory it has.
+func resident(t *testing.T, pid int) string {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Error(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "VmRSS:")
+	text, _, _ := strings.Cut(rest, "\n")
+	return "resident " + strings.TrimSpace(text)
 }
 
 func TestStartSaysWhyAPluginDoesNotFit(t *testing.T) {

@@ -26,13 +26,13 @@ import (
 
 const patience = 30 * time.Second
 
+// buildDir is where artifacts builds, for the life of the test binary.
+var buildDir string
+
 // artifacts builds, once, a host and the plugins for it, with the flags with
 // which the tests were built.
 var artifacts = sync.OnceValues(func() (built, error) {
-	dir, err := os.MkdirTemp("", "fulcrum-host-")
-	if err != nil {
-		return built{}, err
-	}
+	dir := buildDir
 	b := built{dir, filepath.Join(dir, "fulcrum"), filepath.Join(dir, "plugin.so"), filepath.Join(dir, "stranger.so")}
 	if err := build(".", b.fulcrum, "", "./testdata/fulcrum"); err != nil {
 		return b, err
@@ -82,11 +82,15 @@ func build(dir, out, mode string, pkg string) error {
 }
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if b, _ := artifacts(); b.dir != "" && wantBuilds() {
-		os.RemoveAll(b.dir)
-	}
-	os.Exit(code)
+	os.Exit(func() int {
+		var err error
+		if buildDir, err = os.MkdirTemp("", "fulcrum-host-"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(buildDir)
+		return m.Run()
+	}())
 }
 
 // world is a child's spec and the node that it attaches to.
