@@ -27,13 +27,21 @@ func needBuilds(t testing.TB) {
 	}
 }
 
-func TestPluginServes(t *testing.T) {
+func TestServices(t *testing.T) {
 	t.Parallel()
 	needBuilds(t)
-	for _, function := range []string{"Beat", "Held"} {
-		t.Run(function, func(t *testing.T) {
+	for _, c := range []struct {
+		name, artifact, function string
+		kind                     crux.UnitKind
+	}{
+		{"function of a plugin", "plugin.so", "Beat", crux.Plugin},
+		{"variable of a plugin", "plugin.so", "Held", crux.Plugin},
+		{"executable", "service", "Beat", crux.Executable},
+	} {
+		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, "plugin.so", function)
+			w := newWorld(t, c.artifact, c.function)
+			w.Unit.Kind = c.kind
 			began := time.Now()
 			c := w.start(t)
 			loaded := time.Since(began)

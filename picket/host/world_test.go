@@ -33,8 +33,11 @@ var buildDir string
 // which the tests were built.
 var artifacts = sync.OnceValues(func() (built, error) {
 	dir := buildDir
-	b := built{dir, filepath.Join(dir, "fulcrum"), filepath.Join(dir, "plugin.so"), filepath.Join(dir, "stranger.so")}
+	b := built{dir, filepath.Join(dir, "fulcrum"), filepath.Join(dir, "plugin.so"), filepath.Join(dir, "stranger.so"), filepath.Join(dir, "service")}
 	if err := build(".", b.fulcrum, "", "./testdata/fulcrum"); err != nil {
+		return b, err
+	}
+	if err := build(".", b.service, "", "./testdata/service"); err != nil {
 		return b, err
 	}
 	// By the file's name, as the documentation has it.
@@ -54,7 +57,7 @@ var artifacts = sync.OnceValues(func() (built, error) {
 	return b, build(src, b.stranger, "plugin", ".")
 })
 
-type built struct{ dir, fulcrum, plugin, stranger string }
+type built struct{ dir, fulcrum, plugin, stranger, service string }
 
 // stranger is a plugin that uses another golang.org/x/sys than fulcrum does.
 var stranger = map[string]string{
