@@ -191,8 +191,12 @@ func TestRecordsThatDoNotReadAreLeftOut(t *testing.T) {
 	if err := os.Mkdir(dir+"/units", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	mine := fmt.Sprintf(`{"unit":{"horde":"default","api":"a1","inst":"a1_0","kind":"executable","checksum":"%s"},"pid":%d,"start":1,"token":"%s","socket":"0123abcd.sock"}`,
-		strings.Repeat("0", 63)+"1", os.Getpid(), strings.Repeat("a", 64))
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	mine := fmt.Sprintf(`{"boot":"%s","unit":{"horde":"default","api":"a1","inst":"a1_0","kind":"executable","checksum":"%s"},"pid":%d,"start":1,"token":"%s","socket":"0123abcd.sock"}`,
+		strings.TrimSpace(string(boot)), strings.Repeat("0", 63)+"1", os.Getpid(), strings.Repeat("a", 64))
 	for name, text := range map[string]string{
 		"empty1_0.json": "", "wrong1_0.json": `{"pid":1}`, "other1_0.json": mine, "a1_0.json": mine, ".new-1": "x",
 	} {

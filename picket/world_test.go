@@ -24,6 +24,7 @@ import (
 	"fulcrum.example/crux/rpc/rpctest"
 	"fulcrum.example/crux/rpc/service"
 	"fulcrum.example/picket"
+	"fulcrum.example/picket/heartbeat"
 	"fulcrum.example/picket/run"
 	"fulcrum.example/reeve/keys"
 )
@@ -87,7 +88,7 @@ func beat(alive chan<- []crux.Fservice, n crux.Node, inst string, s crux.Status)
 type rows struct {
 	mu     sync.Mutex
 	events []string // "galumph2_3 serving", the oldest first
-	live   map[crux.NetID]crux.Fservice
+	live   map[heartbeat.Endpoint]crux.Fservice
 	fails  int
 }
 
@@ -102,15 +103,15 @@ func (r *rows) Put(_ context.Context, s crux.Fservice, key []byte, _ uint32) err
 		return crux.Errorf("put", crux.Invalid, "no key")
 	}
 	r.note(s.Inst, s.Status)
-	r.live[s.NetID] = s
+	r.live[heartbeat.Endpoint{Horde: s.Horde, Inst: s.Inst, NetID: s.NetID}] = s
 	return nil
 }
 
-func (r *rows) Drop(_ context.Context, _ crux.Horde, inst crux.Inst, at crux.NetID) error {
+func (r *rows) Drop(_ context.Context, horde crux.Horde, inst crux.Inst, at crux.NetID) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.note(inst, crux.Gone)
-	delete(r.live, at)
+	delete(r.live, heartbeat.Endpoint{Horde: horde, Inst: inst, NetID: at})
 	return nil
 }
 
@@ -200,7 +201,7 @@ func newWorld(dir, addr string) (*world, error) {
 		return nil, err
 	}
 	path, sum := self()
-	w := &world{rows: &rows{live: map[crux.NetID]crux.Fservice{}}, ring: ring,
+	w := &world{rows: &rows{live: map[heartbeat.Endpoint]crux.Fservice{}}, ring: ring,
 		art: &artifacts{files: map[crux.Checksum]string{sum: path}, pins: map[crux.Checksum]int{}}}
 	registry := &rpctest.Registry{}
 	registry.Set(true)
