@@ -5,9 +5,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"fulcrum.example/crux"
-	"fulcrum.example/picket/run"
 )
 
 // adoptAll takes up what an earlier fulcrum left: children that live are
@@ -17,7 +17,7 @@ func (p *Picket) adoptAll() {
 	if bad != nil {
 		p.cfg.Log.Error("some units of an earlier fulcrum are not known any more; their processes end with their lease", "why", bad)
 	}
-	p.sweepSockets(all)
+	p.sweep(all)
 	p.adopting.Store(1) // this function
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -39,7 +39,7 @@ func (p *Picket) adoptionSettled() {
 
 // adopt finds a recorded child; nil: it is to be started anew.
 func (p *Picket) adopt(u *unit, r record) instance {
-	process, err := run.Adopt(r.PID, r.StartTime)
+	process, err := r.find()
 	if err != nil {
 		u.blame(crux.Errorf(string(u.Inst), crux.NotFound, "it ended while no fulcrum ran"))
 		p.cfg.Log.Warn("a child of an earlier fulcrum is gone and is started again", "inst", u.Inst, "pid", r.PID, "why", err)
@@ -62,22 +62,31 @@ func (p *Picket) adopt(u *unit, r record) instance {
 	return c
 }
 
-// sweepSockets removes the sockets of children that nobody remembers.
-func (p *Picket) sweepSockets(all []record) {
+// sweep removes the sockets of children that nobody remembers, and records that
+// were not finished.
+func (p *Picket) sweep(all []record) {
 	known := make(map[string]bool, len(all))
 	for _, r := range all {
 		known[r.Socket] = true
 	}
-	dir := filepath.Join(p.cfg.Dir, socketsDir)
+	err := errors.Join(
+		removeFiles(filepath.Join(p.cfg.Dir, socketsDir), func(name string) bool { return isChildSocket(name) && !known[name] }),
+		removeFiles(filepath.Join(p.cfg.Dir, unitsDir), func(name string) bool { return strings.HasPrefix(name, newRecord) }),
+	)
+	if err != nil {
+		p.cfg.Log.Warn("what an earlier fulcrum left is not all gone", "why", err)
+	}
+}
+
+// removeFiles removes those files of a folder whose names fit.
+func removeFiles(dir string, fits func(name string) bool) error {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
-		if isChildSocket(e.Name()) && !known[e.Name()] {
+		if fits(e.Name()) {
 			if rm := os.Remove(filepath.Join(dir, e.Name())); !errors.Is(rm, fs.ErrNotExist) {
 				err = errors.Join(err, rm)
 			}
 		}
 	}
-	if err != nil {
-		p.cfg.Log.Warn("old sockets stay", "why", err)
-	}
+	return err
 }

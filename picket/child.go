@@ -73,7 +73,7 @@ func (p *Picket) beginChild(ctx context.Context, u *unit, dir string, restarts i
 		return nil, err
 	}
 	r := record{
-		Unit: u.Unit, PID: process.PID(), StartTime: process.StartTime(), Token: hex.EncodeToString(token[:]),
+		Unit: u.Unit, PID: process.PID(), StartTime: process.StartTime(), Boot: bootID(), Token: hex.EncodeToString(token[:]),
 		Socket: filepath.Base(path), Restarts: restarts,
 	}
 	if err := r.save(p.cfg.Dir); err != nil {

@@ -17,13 +17,35 @@ import (
 type record struct {
 	Unit      crux.Unit `json:"unit"`
 	PID       int       `json:"pid"`
-	StartTime uint64    `json:"start"` // with PID: that very process
+	StartTime uint64    `json:"start"` // with PID and Boot: that very process
+	Boot      string    `json:"boot"`  // which boot of this machine
 	Token     string    `json:"token"`
 	Socket    string    `json:"socket"` // its base name
 	Restarts  int       `json:"restarts"`
 }
 
 const recordSuffix = ".json"
+
+// newRecord begins the names of records that were not finished.
+const newRecord = ".new-"
+
+// bootID names this boot of the machine: process IDs and start times of another
+// mean nothing. Empty where the kernel does not tell.
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// find finds the recorded process; NotFound if that very one is gone.
+func (r *record) find() (*run.Child, error) {
+	if r.Boot != bootID() {
+		return nil, crux.Errorf("find child", crux.NotFound, "process %d was of an earlier boot of this machine", r.PID)
+	}
+	return run.Adopt(r.PID, r.StartTime)
+}
 
 func recordPath(dataDir string, k crux.UnitKey) string {
 	return filepath.Join(dataDir, unitsDir, inHorde(string(k.Inst), k.Horde)+recordSuffix)
@@ -43,7 +65,7 @@ func (r *record) save(dataDir string) error {
 }
 
 func writeSynced(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	f, err := os.CreateTemp(filepath.Dir(path), newRecord+"*") // mode 0600
 	if err != nil {
 		return err
 	}
@@ -92,7 +114,7 @@ func records(dataDir string) (out []record, bad error) {
 		return nil, crux.Errorf("read units", crux.Unavailable, "%w", err)
 	}
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), recordSuffix) || strings.HasPrefix(e.Name(), ".") {
+		if !strings.HasSuffix(e.Name(), recordSuffix) || strings.HasPrefix(e.Name(), newRecord) {
 			continue
 		}
 		r, err := readRecord(filepath.Join(dir, e.Name()))
@@ -133,7 +155,7 @@ func Recorded(dataDir string) []int {
 	all, _ := records(dataDir) // what does not read names no process
 	var out []int
 	for _, r := range all {
-		if c, err := run.Adopt(r.PID, r.StartTime); err == nil {
+		if c, err := r.find(); err == nil {
 			out = append(out, r.PID)
 			c.Close() // it only lets go of a handle that nothing was written to
 		}

@@ -43,7 +43,9 @@ func fits(f *os.File) (soft []string, err error) {
 
 // differences lists, in words, where the plugin's build differs from our own.
 func differences(its, own *debug.BuildInfo) (hard, soft []string) {
-	differ := func(what, a, b string) string { return fmt.Sprintf("%s: plugin %s, fulcrum %s", what, orNone(a), orNone(b)) }
+	differ := func(what, a, b string) string {
+		return fmt.Sprintf("%s: plugin %s, fulcrum %s", what, orNone(a), orNone(b))
+	}
 	if its.GoVersion != own.GoVersion {
 		hard = append(hard, differ("Go", its.GoVersion, own.GoVersion))
 	}

@@ -3,6 +3,7 @@
 package host
 
 import (
+	"debug/buildinfo"
 	"debug/elf"
 	"net/url"
 	"os"
@@ -53,9 +54,13 @@ func exported(f *os.File) string {
 	if err != nil {
 		return "what could not be read: " + err.Error()
 	}
+	main := ""
+	if info, err := buildinfo.Read(f); err == nil {
+		main = info.Path
+	}
 	var names []string
 	for _, s := range symbols {
-		if name, ok := exportOf(s.Name); ok && s.Section != elf.SHN_UNDEF {
+		if name, ok := exportOf(s.Name, main); ok && s.Section != elf.SHN_UNDEF {
 			names = append(names, name)
 		}
 	}
@@ -66,17 +71,17 @@ func exported(f *os.File) string {
 	return strings.Join(slices.Compact(names), ", ")
 }
 
-// exportOf takes an exported name out of the symbol of a plugin's main package,
-// which is called plugin/unnamed-HASH when it was built by its file's name.
-func exportOf(symbol string) (name string, ok bool) {
+// exportOf takes an exported name out of a symbol of the plugin's main package:
+// called by its path, or plugin/unnamed-HASH if it was built by its file's name.
+func exportOf(symbol, main string) (name string, ok bool) {
 	symbol, err := url.PathUnescape(symbol)
 	if err != nil {
 		return "", false
 	}
-	rest, ok := strings.CutPrefix(symbol, "plugin/unnamed-")
-	if !ok {
-		return "", false
+	if rest, unnamed := strings.CutPrefix(symbol, "plugin/unnamed-"); unnamed {
+		_, name, ok = strings.Cut(rest, ".")
+	} else {
+		name, ok = strings.CutPrefix(symbol, main+".")
 	}
-	_, name, ok = strings.Cut(rest, ".")
 	return name, ok && name != "" && name[0] >= 'A' && name[0] <= 'Z' && !strings.ContainsAny(name, ".:(")
 }

@@ -23,6 +23,7 @@ type Child struct {
 
 	done    chan struct{} // closed when the process has ended
 	err     error         // written before done is closed
+	closed  chan struct{} // closed by Close
 	watched chan struct{} // closed when the watching goroutine has returned
 	closing sync.Once
 }
@@ -75,7 +76,8 @@ func openPidfd(pid int) (*os.File, error) {
 }
 
 func watch(pid int, start uint64, pidfd *os.File, proc *os.Process) *Child {
-	c := &Child{pid: pid, start: start, pidfd: pidfd, proc: proc, done: make(chan struct{}), watched: make(chan struct{})}
+	c := &Child{pid: pid, start: start, pidfd: pidfd, proc: proc,
+		done: make(chan struct{}), closed: make(chan struct{}), watched: make(chan struct{})}
 	go c.watch()
 	return c
 }
@@ -83,7 +85,7 @@ func watch(pid int, start uint64, pidfd *os.File, proc *os.Process) *Child {
 func (c *Child) watch() {
 	defer close(c.watched)
 	switch err := waitEnd(c.pidfd); {
-	case errors.Is(err, os.ErrClosed):
+	case err != nil && c.isClosed():
 		return
 	case err != nil:
 		// Not to know is to call it ended: picket then kills and starts anew.
@@ -96,7 +98,16 @@ func (c *Child) watch() {
 	close(c.done)
 }
 
-// waitEnd returns nil when the process has ended, os.ErrClosed after Close.
+func (c *Child) isClosed() bool {
+	select {
+	case <-c.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// waitEnd returns nil when the process has ended, an error when pidfd is closed.
 func waitEnd(pidfd *os.File) error {
 	rc, err := pidfd.SyscallConn()
 	if err != nil {
@@ -170,6 +181,7 @@ func (c *Child) Signal(sig syscall.Signal) error {
 func (c *Child) Close() error {
 	var err error
 	c.closing.Do(func() {
+		close(c.closed)
 		err = c.pidfd.Close()
 		<-c.watched
 		select {

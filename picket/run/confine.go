@@ -65,7 +65,26 @@ func confine(o order, self bool) error {
 	if err := restrict(o, self); err != nil {
 		return crux.Errorf(op, crux.NotSupported, "landlock: %w", err)
 	}
+	if err := dropCapabilities(); err != nil {
+		return crux.Errorf(op, crux.NotSupported, "capabilities: %w", err)
+	}
 	return nil
+}
+
+// dropCapabilities leaves a fulcrum that runs as root nothing to pass on but
+// the right to listen on low ports: with the others, a service could read the
+// environment of fulcrum's processes or change the machine's network. Under
+// no_new_privs, exec cannot bring them back. It comes last, since the steps
+// before may need them.
+func dropCapabilities() error {
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData // 64 bits in two halves
+	if err := unix.Capget(&head, &data[0]); err != nil {
+		return err
+	}
+	keep := data[0].Permitted & (1 << unix.CAP_NET_BIND_SERVICE)
+	data = [2]unix.CapUserData{{Effective: keep, Permitted: keep}}
+	return unix.Capset(&head, &data[0])
 }
 
 // limit sets resource limits, soft and hard.
@@ -84,7 +103,7 @@ func limit(l Limits) error {
 	// syscall's Setrlimit, not x/sys': it also keeps syscall.Exec from putting
 	// the limit back that was there when this process started.
 	if err := syscall.Setrlimit(unix.RLIMIT_NOFILE, &syscall.Rlimit{Cur: files, Max: files}); err != nil {
-		return fmt.Errorf("open file limit %d: %w", files, err)
+		return crux.Errorf("", crux.Invalid, "open file limit %d: %w; ask for less", files, err)
 	}
 	if m := l.Memory; m > 0 {
 		if err := syscall.Setrlimit(unix.RLIMIT_DATA, &syscall.Rlimit{Cur: m, Max: m}); err != nil {

@@ -23,11 +23,12 @@
 //   - Descriptors: 0 is /dev/null, 1 and 2 append to its log, 3 is a pipe that
 //     holds its token and nothing else. A script keeps descriptor 5, by which
 //     its interpreter reads it.
-//   - It can gain no privileges, leaves no core file and has a limit of open
-//     files. Where the kernel has Landlock it reads the system's files, writes
-//     its own folder and its log, executes what the system has installed but
-//     nothing that it wrote itself, and signals nobody else; [Confinement]
-//     says what this kernel can do. The network is not confined.
+//   - It can gain no privileges and has no capabilities, even as root, except to
+//     listen on low ports. It leaves no core file and has a limit of open files.
+//   - Where the kernel has Landlock it reads the system's files, writes its own
+//     folder and its log, executes what the system has installed but nothing
+//     that it wrote itself, and signals nobody else. [Confinement] says what
+//     this kernel can do. The network is not confined.
 //
 // A [Child] is known by its process id and start time together, and signalled
 // through a pidfd, so that a process id used again is never mistaken for it.

@@ -39,8 +39,8 @@ type order struct {
 // the artifact (or the plugin host). It does not return. Errors go to Start and
 // are a line of the child's log; the exit status is then 1.
 func LaunchMain(args []string) {
-	// Landlock and no_new_privs are attributes of a thread; exec keeps those of
-	// the thread that calls it.
+	// Landlock, no_new_privs and capabilities are attributes of a thread; exec
+	// keeps those of the thread that calls it.
 	runtime.LockOSThread()
 	report, err := NewReport(reportFD)
 	if err == nil {
