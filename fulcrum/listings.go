@@ -45,7 +45,9 @@ func newListing[T any](use, short, example string,
 func newStatus() *cobra.Command {
 	return newListing("status", "Say how the node and its flock fare",
 		"  fulcrum status\n  fulcrum status --node /tmp/dev/node2 -o json",
-		func(ctx context.Context, c *operator.Client, _ *viper.Viper) (operator.Status, error) { return c.Status(ctx) },
+		func(ctx context.Context, c *operator.Client, _ *viper.Viper) (operator.Status, error) {
+			return c.Status(ctx)
+		},
 		showStatus)
 }
 
@@ -81,7 +83,9 @@ func showStatus(w io.Writer, s operator.Status) error {
 
 func newMembers() *cobra.Command {
 	return newListing("members", "List the members of the flock", "  fulcrum members -o json",
-		func(ctx context.Context, c *operator.Client, _ *viper.Viper) ([]operator.Member, error) { return c.Members(ctx) },
+		func(ctx context.Context, c *operator.Client, _ *viper.Viper) ([]operator.Member, error) {
+			return c.Members(ctx)
+		},
 		func(w io.Writer, list []operator.Member) error {
 			rows := make([][]string, 0, len(list))
 			for _, m := range list {
@@ -138,7 +142,9 @@ func selectorOf(v *viper.Viper) (sel crux.Selector, err error) {
 
 func newUnits() *cobra.Command {
 	return newListing("units", "List what picket runs on this node; -o json says where each logs", "  fulcrum units -o json",
-		func(ctx context.Context, c *operator.Client, _ *viper.Viper) ([]operator.Unit, error) { return c.Units(ctx) },
+		func(ctx context.Context, c *operator.Client, _ *viper.Viper) ([]operator.Unit, error) {
+			return c.Units(ctx)
+		},
 		func(w io.Writer, list []operator.Unit) error {
 			rows := make([][]string, 0, len(list))
 			for _, u := range list {
