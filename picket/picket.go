@@ -51,7 +51,12 @@ func Open(cfg Config) (*Picket, error) {
 		return nil, err
 	}
 	for _, d := range []string{unitsDir, socketsDir, servicesDir, logsDir} {
-		if err := os.MkdirAll(filepath.Join(cfg.Dir, d), 0o700); err != nil {
+		dir := filepath.Join(cfg.Dir, d)
+		err := os.MkdirAll(dir, 0o700)
+		if err == nil {
+			err = os.Chmod(dir, 0o700) // one that was there may be open to others
+		}
+		if err != nil {
 			return nil, crux.Errorf("open picket", crux.Unavailable, "%w", err)
 		}
 	}

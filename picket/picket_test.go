@@ -19,8 +19,10 @@ func TestServesAndStopsInOrder(t *testing.T) {
 	changes := p.Watch(t.Context())
 	<-changes
 	u := unit("galumph2_3", "good")
+	began := time.Now()
 	start(t, p, u)
 	s := untilServing(t, w, p, "galumph2_3")
+	t.Logf("it served after %v", time.Since(began))
 	<-changes
 	if s.PID == 0 || s.Restarts != 0 || s.Error != "" {
 		t.Errorf("status is %+v", s)

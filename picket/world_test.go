@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -42,10 +43,14 @@ func TestMain(m *testing.M) {
 	case len(os.Args) > 1 && os.Args[1] == ownerCommand:
 		own(os.Args[2], os.Args[3])
 	}
+	// The tests wait for processes more than they work.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
 
-const every = 200 * time.Millisecond // between beats of the tests' services
+const every = 300 * time.Millisecond // between beats of the tests' services
 
 // functions are the tests' services.
 var functions = map[string]crux.Service{
