@@ -141,6 +141,8 @@ func (m *Machine) admit(p *Packet, j *Join, o *Offer) OfferCode {
 		return m.admitMerge(p, j)
 	case m.merge != nil || !m.acting():
 		return OfferBusy
+	case m.list.count >= maxMembers:
+		return OfferPastLimit
 	case !m.pending.put(m.now, j.Record, false):
 		return OfferBusy
 	}

@@ -219,9 +219,16 @@ func (l *leadership) hopeless() bool {
 	return 2*n <= l.voters
 }
 
-func (l *leadership) nextTick() time.Duration {
+func (m *Machine) nextLead() time.Duration {
+	l := m.lead
 	t := min(l.beatAt, l.pushAt)
-	if l.acting {
+	switch {
+	case !l.acting:
+	case l.next != nil:
+		t = min(t, l.leaseUntil, l.next.again, l.next.over)
+	case l.dirty && !m.frozen():
+		t = min(t, l.leaseUntil, max(l.notBefore, min(l.changedAt+calmDown, l.dirtyAt+calmDownMax)))
+	default:
 		t = min(t, l.leaseUntil)
 	}
 	return t

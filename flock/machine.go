@@ -113,7 +113,7 @@ func (m *Machine) NextTick() time.Duration {
 	}
 	t := min(m.probe.next, m.elect.at, m.sync.at, m.keys.expires(), m.view.expires())
 	if m.lead != nil {
-		t = min(t, m.lead.nextTick())
+		t = min(t, m.nextLead())
 	}
 	if m.join != nil {
 		t = min(t, m.join.at)
