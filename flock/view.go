@@ -123,7 +123,7 @@ func (m *Machine) members() []crux.Member {
 	if e := m.list.get(m.id); e == nil || !e.member() {
 		out = append(out, self)
 	}
-	if m.synced() {
+	if m.synced() && m.join == nil {
 		m.view.carry = nil
 	}
 	for _, c := range m.view.carry {
