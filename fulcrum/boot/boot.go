@@ -57,6 +57,8 @@ type Node struct {
 	proctor  *proctor.Proctor
 	dean     *dean.Dean
 
+	haveKeys chan struct{} // closed once ring is set
+
 	closers []closer // in the order of opening
 	failed  chan error
 }
@@ -83,7 +85,7 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if cfg.FlockName == "" {
 		cfg.FlockName = "flock"
 	}
-	n := &Node{cfg: cfg, failed: make(chan error, 4)}
+	n := &Node{cfg: cfg, haveKeys: make(chan struct{}), failed: make(chan error, 4)}
 	defer func() {
 		if err != nil {
 			n.unwind(context.WithoutCancel(ctx))

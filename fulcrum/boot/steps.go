@@ -60,8 +60,10 @@ func (n *Node) keepBlocFile(ctx context.Context) {
 			continue
 		}
 		n.cfg.Log.Info("a new bloc file is in force", "version", d.Version)
-		if n.ring != nil {
+		select {
+		case <-n.haveKeys:
 			n.ring.PolicyChanged()
+		default: // nothing has been checked by the old one yet
 		}
 	}
 }
@@ -86,6 +88,7 @@ func (n *Node) openFlock(ctx context.Context) (err error) {
 		return err
 	}
 	n.onClose("keys", func(context.Context) error { return n.ring.Close() })
+	close(n.haveKeys)
 	n.peers = newPeers(func(m crux.Member) (*grpc.ClientConn, error) {
 		return rpc.DialNode(n.nodeKeys(), n.confab, m)
 	})
@@ -97,8 +100,14 @@ func (n *Node) openFlock(ctx context.Context) (err error) {
 // nodeKeys are the keys of the node itself, for the node port.
 func (n *Node) nodeKeys() crux.Keys { return n.ring.For(keys.NodeCaller, crux.DefaultHorde) }
 
-// dialAddr is the flock's way to another node's port.
-func (n *Node) dialAddr(_ context.Context, id crux.NodeID, addr netip.AddrPort) (*grpc.ClientConn, error) {
+// dialAddr is the flock's way to another node's port. The flock runs before the
+// keys, which stand on its members, are there.
+func (n *Node) dialAddr(ctx context.Context, id crux.NodeID, addr netip.AddrPort) (*grpc.ClientConn, error) {
+	select {
+	case <-n.haveKeys:
+	case <-ctx.Done():
+		return nil, crux.Wrap("dial "+id.String(), context.Cause(ctx))
+	}
 	return rpc.DialNode(n.nodeKeys(), n.confab, crux.Member{ID: id, Addr: addr})
 }
 
