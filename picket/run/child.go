@@ -84,7 +84,11 @@ func watch(pid int, start uint64, pidfd *os.File, proc *os.Process) *Child {
 
 func (c *Child) watch() {
 	defer close(c.watched)
-	switch err := waitEnd(c.pidfd); {
+	err := waitEnd(c.pidfd)
+	if err == nil {
+		c.killGroup()
+	}
+	switch {
 	case err != nil && c.isClosed():
 		return
 	case err != nil:
@@ -97,6 +101,11 @@ func (c *Child) watch() {
 	}
 	close(c.done)
 }
+
+// killGroup ends what the process left behind in the group that it led. The
+// kernel gives the group's number to nobody else while the group has a member,
+// nor while the process was not waited for.
+func (c *Child) killGroup() { _ = unix.Kill(-c.pid, unix.SIGKILL) } // none there: nothing to do
 
 func (c *Child) isClosed() bool {
 	select {
