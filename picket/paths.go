@@ -1,13 +1,17 @@
 package picket
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"fulcrum.example/crux"
 )
@@ -58,6 +62,62 @@ func (p *Picket) rotate(log string) error {
 	}
 	if err != nil {
 		return crux.Errorf("rotate log", crux.Unavailable, "%w", err)
+	}
+	return nil
+}
+
+// trimLogs keeps the logs of running children within bounds, until ctx ends.
+func (p *Picket) trimLogs(ctx context.Context) {
+	for {
+		select {
+		case <-p.cfg.Clock.After(p.cfg.LogCheck):
+		case <-ctx.Done():
+			return
+		}
+		for _, u := range p.Units() {
+			if u.PID == 0 {
+				continue // nobody writes; the next start moves it aside
+			}
+			if err := trim(p.Logs(u.Key()), p.cfg.MaxLog); err != nil {
+				p.cfg.Log.Warn("a log grows beyond its bound", "inst", u.Inst, "why", err)
+			}
+		}
+	}
+}
+
+// trim copies the end of a log that has grown longer than max aside, and empties
+// it under its writer, who appends and so goes on at the new end. What is
+// written between the copy and the cut is lost.
+func trim(log string, max int64) (err error) {
+	const op = "trim log"
+	f, err := os.OpenFile(log, os.O_RDWR|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return crux.Errorf(op, crux.Unavailable, "%w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return crux.Errorf(op, crux.Unavailable, "%w", err)
+	}
+	if st.Size() <= max {
+		return nil
+	}
+	old, err := os.CreateTemp(filepath.Dir(log), ".trim-*") // mode 0600
+	if err != nil {
+		return crux.Errorf(op, crux.Unavailable, "%w", err)
+	}
+	_, err = io.Copy(old, io.NewSectionReader(f, st.Size()-max, max))
+	if err = errors.Join(err, old.Close()); err == nil {
+		err = os.Rename(old.Name(), log+".1")
+	}
+	if err != nil {
+		return crux.Errorf(op, crux.Unavailable, "%w", errors.Join(err, os.Remove(old.Name())))
+	}
+	if err := f.Truncate(0); err != nil {
+		return crux.Errorf(op, crux.Unavailable, "%w", err)
 	}
 	return nil
 }

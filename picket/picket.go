@@ -81,6 +81,7 @@ func Open(cfg Config) (*Picket, error) {
 	p.spawnOwn = func(f func(context.Context)) { p.routines.Go(func() { f(ownCtx) }) }
 	cfg.Log.Info("picket is open", "confinement", run.Confinement())
 	p.adoptAll()
+	p.spawnOwn(p.trimLogs)
 	return p, nil
 }
 

@@ -119,6 +119,7 @@ func (u *unit) live(ctx context.Context, in instance) {
 	patience := u.p.cfg.AdoptPatience
 	for {
 		if in == nil {
+			u.settleAdoption() // there is nobody to wait for
 			in = u.begin(startCtx)
 			patience = u.p.cfg.StartDeadline
 		}
