@@ -9,8 +9,10 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,10 +66,33 @@ var functions = map[string]crux.Service{
 			beat(alive, n, n.Service(), crux.Serving)
 		}
 	},
+	"parent": parent,
+	"chatty": func(quit <-chan bool, alive chan<- []crux.Fservice, n crux.Node) {
+		go func() {
+			for range time.Tick(time.Millisecond) {
+				n.Log().Info("a line of a service that talks much")
+			}
+		}()
+		good(quit, alive, n)
+	},
 	"foreign": func(quit <-chan bool, alive chan<- []crux.Fservice, n crux.Node) {
 		beat(alive, n, "other2_3", crux.Serving)
 		good(quit, alive, n)
 	},
+}
+
+// parent starts a process of its own, and serves.
+func parent(quit <-chan bool, alive chan<- []crux.Fservice, n crux.Node) {
+	cmd := exec.Command("/bin/sleep", "120")
+	if err := cmd.Start(); err != nil {
+		n.Log().Error("the test's service starts no process", "why", err)
+		return
+	}
+	if err := os.WriteFile(filepath.Join(n.Dir(), "grandchild"), []byte(strconv.Itoa(cmd.Process.Pid)), 0o600); err != nil {
+		n.Log().Error("the test's service cannot say whom it started", "why", err)
+		return
+	}
+	good(quit, alive, n)
 }
 
 // good serves as a real service does.
