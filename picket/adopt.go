@@ -45,7 +45,7 @@ func (p *Picket) adopt(u *unit, r record) instance {
 		p.cfg.Log.Warn("a child of an earlier fulcrum is gone and is started again", "inst", u.Inst, "pid", r.PID, "why", err)
 		return nil
 	}
-	c := &child{p: p, u: u, process: process}
+	c := &child{p: p, u: u, process: process, logFrom: r.LogFrom}
 	dir, err := p.serviceDir(u)
 	if err == nil {
 		c.socket, err = p.listen(u, dir, filepath.Join(p.cfg.Dir, socketsDir, r.Socket), r.Token)

@@ -20,6 +20,7 @@ type child struct {
 	u       *unit
 	process *run.Child
 	socket  *socket.Child
+	logFrom int64 // where in its log this process began
 	once    sync.Once
 }
 
@@ -64,6 +65,7 @@ func (p *Picket) beginChild(ctx context.Context, u *unit, dir string, restarts i
 	if err != nil {
 		return nil, err
 	}
+	logFrom := size(log)
 	process, err := run.Start(run.Spec{
 		Self: p.cfg.Self, Unit: u.Unit, Artifact: artifact, Socket: path, Token: token, Dir: dir, Log: log,
 	})
@@ -74,13 +76,13 @@ func (p *Picket) beginChild(ctx context.Context, u *unit, dir string, restarts i
 	}
 	r := record{
 		Unit: u.Unit, PID: process.PID(), StartTime: process.StartTime(), Boot: bootID(), Token: hex.EncodeToString(token[:]),
-		Socket: filepath.Base(path), Restarts: restarts,
+		Socket: filepath.Base(path), LogFrom: logFrom, Restarts: restarts,
 	}
 	if err := r.save(p.cfg.Dir); err != nil {
 		p.cfg.Log.Error("a child is not recorded; the next fulcrum would not find it", "inst", u.Inst, "pid", r.PID, "why", err)
 	}
 	p.cfg.Log.Info("a unit is started", "inst", u.Inst, "horde", u.Horde, "pid", r.PID, "artifact", u.Checksum, "log", log)
-	return &child{p: p, u: u, process: process, socket: s}, nil
+	return &child{p: p, u: u, process: process, socket: s, logFrom: logFrom}, nil
 }
 
 // listen opens a child's socket; its beats count from now on.
@@ -107,13 +109,17 @@ func (p *Picket) socketConfig() socket.Config {
 func (c *child) pid() int              { return c.process.PID() }
 func (c *child) done() <-chan struct{} { return c.process.Done() }
 
-// err says why the process ended, and where to read more.
+// err says how the process ended, what it said last, and where to read more.
 func (c *child) err() error {
 	log := c.p.Logs(c.u.Key())
+	how := "it ended with status 0 without being asked to"
 	if err := c.process.Err(); err != nil {
-		return crux.Errorf(string(c.u.Inst), crux.KindOf(err), "%w (its log: %s)", err, log)
+		how = err.Error()
 	}
-	return crux.Errorf(string(c.u.Inst), crux.Internal, "it ended with status 0 without being asked to (its log: %s)", log)
+	if said := lastWords(log, c.logFrom, string(c.u.Inst)); said != "" {
+		how += "; it said: " + said
+	}
+	return crux.Errorf("", crux.Internal, "%s (its log: %s)", how, log)
 }
 
 func (c *child) quit(deadline time.Time) { c.socket.Quit(deadline) }

@@ -20,7 +20,8 @@ type record struct {
 	StartTime uint64    `json:"start"` // with PID and Boot: that very process
 	Boot      string    `json:"boot"`  // which boot of this machine
 	Token     string    `json:"token"`
-	Socket    string    `json:"socket"` // its base name
+	Socket    string    `json:"socket"`   // its base name
+	LogFrom   int64     `json:"log_from"` // where in its log it began
 	Restarts  int       `json:"restarts"`
 }
 
@@ -142,7 +143,7 @@ func readRecord(path string) (record, error) {
 	if err := check(r.Unit); err != nil {
 		return r, crux.Wrap("read unit "+filepath.Base(path), err)
 	}
-	if r.Unit.Kind == crux.Builtin || r.PID <= 1 || len(r.Token) != 64 || !isChildSocket(r.Socket) || r.Restarts < 0 {
+	if r.Unit.Kind == crux.Builtin || r.PID <= 1 || len(r.Token) != 64 || !isChildSocket(r.Socket) || r.Restarts < 0 || r.LogFrom < 0 {
 		return r, crux.Errorf("read unit", crux.Corrupt, "%s is not a record of a child", filepath.Base(path))
 	}
 	return r, nil

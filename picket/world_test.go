@@ -66,6 +66,11 @@ var functions = map[string]crux.Service{
 			beat(alive, n, n.Service(), crux.Serving)
 		}
 	},
+	"panics": func(<-chan bool, chan<- []crux.Fservice, crux.Node) {
+		go panic("\x1bas asked")
+		select {}
+	},
+	"silent": func(<-chan bool, chan<- []crux.Fservice, crux.Node) { os.Exit(4) },
 	"parent": parent,
 	"chatty": func(quit <-chan bool, alive chan<- []crux.Fservice, n crux.Node) {
 		go func() {

@@ -95,7 +95,7 @@ func (c *Child) watch() {
 		// Not to know is to call it ended: picket then kills and starts anew.
 		c.err = crux.Errorf("watch child", crux.Internal, "process %d cannot be watched any more: %w", c.pid, err)
 	case c.proc == nil:
-		c.err = crux.Errorf("child", crux.Internal, "it ended; why is unknown, since an earlier fulcrum started it")
+		c.err = crux.Errorf("", crux.Internal, "it ended; why is unknown, since an earlier fulcrum started it")
 	default:
 		c.err = c.reap()
 	}
@@ -139,12 +139,12 @@ func waitEnd(pidfd *os.File) error {
 func (c *Child) reap() error {
 	state, err := c.proc.Wait()
 	if err != nil {
-		return crux.Errorf("child", crux.Internal, "it ended; its exit status was lost: %w", err)
+		return crux.Errorf("", crux.Internal, "it ended; its exit status was lost: %w", err)
 	}
 	if state.Success() {
 		return nil
 	}
-	return crux.Errorf("child", crux.Internal, "it ended: %s", state)
+	return crux.Errorf("", crux.Internal, "it ended: %s", state)
 }
 
 // PID is the process ID.
