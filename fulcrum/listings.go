@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
@@ -148,14 +149,26 @@ func newUnits() *cobra.Command {
 		func(w io.Writer, list []operator.Unit) error {
 			rows := make([][]string, 0, len(list))
 			for _, u := range list {
-				rows = append(rows, []string{u.Inst, u.Horde, u.Kind, u.State, strconv.Itoa(u.PID), strconv.Itoa(u.Restarts), ago(u.Since)})
+				pid := "-" // inside fulcrum, or not running
+				if u.PID != 0 {
+					pid = strconv.Itoa(u.PID)
+				}
+				rows = append(rows, []string{u.Inst, u.Horde, u.Kind, u.State, pid, strconv.Itoa(u.Restarts), ago(u.Since)})
 			}
 			err := printTable(w, []string{"INSTANCE", "HORDE", "KIND", "STATE", "PID", "RESTARTS", "SINCE"}, rows)
 			for _, u := range list {
 				if u.Error != "" {
-					fmt.Fprintf(w, "%s: %s\n", u.Inst, u.Error)
+					fmt.Fprintln(w, u.Inst+": "+strings.TrimPrefix(u.Error, u.Inst+": ")+logOf(u))
 				}
 			}
 			return err
 		})
+}
+
+// logOf says where a unit that fares badly logs.
+func logOf(u operator.Unit) string {
+	if u.Log == "" || strings.Contains(u.Error, u.Log) {
+		return ""
+	}
+	return " (log: " + u.Log + ")"
 }

@@ -17,7 +17,7 @@ type Progress struct {
 	Want       int
 	Serving    int    // endpoints of the wanted instance that serve
 	Old        int    // endpoints of other instances of the API that still serve
-	WaitingFor string // one sentence, or empty
+	WaitingFor string // the reasons, in one line, or empty
 }
 
 // String says it in one line.
@@ -27,7 +27,7 @@ func (p Progress) String() string {
 		s += fmt.Sprintf(", %d of other versions still do", p.Old)
 	}
 	if p.WaitingFor != "" {
-		s += "; waiting for " + p.WaitingFor
+		s += "; waiting: " + p.WaitingFor
 	}
 	return s
 }
