@@ -16,7 +16,6 @@ import (
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/rpc/service"
 	"fulcrum.example/picket"
-	"fulcrum.example/picket/socket"
 )
 
 // The pauses lie around and beyond the time that a beat of good holds (600 ms).
@@ -91,17 +90,7 @@ func TestWhatAServiceStartedEndsWithIt(t *testing.T) {
 func TestServicesNamesAreNotForClients(t *testing.T) {
 	t.Parallel()
 	w, p := open(t, nil)
-	path := filepath.Join(w.cfg.Dir, "f.sock")
-	l, err := socket.Listen(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := socket.NewServer(nil)
-	socket.Register(s, socket.Config{ID: w.cfg.ID, Addr: w.cfg.Confab.Addr(), Registry: w.cfg.Registry, Members: w.cfg.Members,
-		KeysFor: w.cfg.KeysFor, Taken: p.Taken, Lease: time.Minute})
-	served := make(chan error, 1)
-	go func() { served <- s.Serve(l) }()
-	defer func() { s.Stop(); <-served }()
+	path := serveNode(t, w, p)
 	for name, want := range map[string]bool{
 		"galumph2": false, "galumph2.3": false, "steward1": false, "nowhere1.0": false, "fulcrum": false,
 		"client": true, "rack7-client": true,

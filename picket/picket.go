@@ -235,6 +235,16 @@ func (p *Picket) Taken(name string) bool {
 	return false
 }
 
+// PIDs lists the processes of this node's services.
+func (p *Picket) PIDs() (out []int) {
+	for _, u := range p.Units() {
+		if u.PID > 0 {
+			out = append(out, u.PID)
+		}
+	}
+	return out
+}
+
 // Refused counts the heartbeats that units had no right to send.
 func (p *Picket) Refused() uint64 { return p.beats.Refused() }
 

@@ -42,6 +42,9 @@ func TestMain(m *testing.M) {
 		run.LaunchMain(os.Args[2:])
 	case os.Getenv("FULCRUM_SOCKET") != "":
 		service.Main(functions)
+	case len(os.Args) > 1 && os.Args[1] == intruderCommand:
+		intrude(os.Args[2])
+		os.Exit(0)
 	case len(os.Args) > 1 && os.Args[1] == ownerCommand:
 		own(os.Args[2], os.Args[3])
 	}
@@ -66,6 +69,7 @@ var functions = map[string]crux.Service{
 			beat(alive, n, n.Service(), crux.Serving)
 		}
 	},
+	"intruder": intruder,
 	"panics": func(<-chan bool, chan<- []crux.Fservice, crux.Node) {
 		go panic("\x1bas asked")
 		select {}
