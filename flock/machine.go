@@ -86,7 +86,7 @@ func (m *Machine) Start(now time.Duration) Ready {
 // Receive takes in a message.
 func (m *Machine) Receive(now time.Duration, p *Packet) Ready {
 	m.begin(now)
-	if m.ended || p.Message == nil || p.Sender == m.id {
+	if m.ended || p.Message == nil || p.Sender == m.id || p.Sender.IsZero() {
 		m.stats.Ignored++
 		return m.end()
 	}

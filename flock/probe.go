@@ -85,7 +85,7 @@ func (m *Machine) interval() time.Duration {
 	case n == 1 && fresh:
 		return 20 * time.Millisecond
 	case n == 1:
-		return 300 * time.Millisecond
+		return 500 * time.Millisecond
 	case fresh && n < 64:
 		return 100 * time.Millisecond
 	case fresh:
