@@ -142,9 +142,17 @@ func (c *child) release() {
 	})
 }
 
-// discard kills a process that was never listened to.
+// deathPatience bounds how long a killed process may take to be gone.
+const deathPatience = 2 * time.Second
+
+// discard ends a process that was never listened to, and what it started.
 func (c *child) discard() {
 	c.signal(syscall.SIGKILL)
+	select {
+	case <-c.process.Done():
+	case <-time.After(deathPatience):
+		c.p.cfg.Log.Error("a child does not die; it is left behind", "inst", c.u.Inst, "pid", c.pid())
+	}
 	if err := c.process.Close(); err != nil {
 		c.p.cfg.Log.Warn("a child's handle does not close", "inst", c.u.Inst, "pid", c.pid(), "why", err)
 	}

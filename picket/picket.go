@@ -248,11 +248,18 @@ func (p *Picket) PIDs() (out []int) {
 // Refused counts the heartbeats that units had no right to send.
 func (p *Picket) Refused() uint64 { return p.beats.Refused() }
 
-// remove forgets a unit that is gone for good.
+// remove forgets a unit that is gone for good. While picket shuts down it stays
+// in the list: dean, who ends last, would only try to start it again.
 func (p *Picket) remove(u *unit) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.units, u.Key())
+	if p.closing {
+		u.mu.Lock()
+		u.nowPID = 0
+		u.mu.Unlock()
+	} else {
+		delete(p.units, u.Key())
+	}
 	p.notifyLocked()
 }
 

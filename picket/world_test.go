@@ -28,6 +28,7 @@ import (
 	"fulcrum.example/crux/rpc/service"
 	"fulcrum.example/picket"
 	"fulcrum.example/picket/heartbeat"
+	"fulcrum.example/picket/host"
 	"fulcrum.example/picket/run"
 	"fulcrum.example/reeve/keys"
 )
@@ -40,6 +41,8 @@ func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 1 && os.Args[1] == run.LaunchCommand:
 		run.LaunchMain(os.Args[2:])
+	case len(os.Args) > 1 && os.Args[1] == host.Command:
+		host.Main(os.Args[2:])
 	case os.Getenv("FULCRUM_SOCKET") != "":
 		service.Main(functions)
 	case len(os.Args) > 1 && os.Args[1] == intruderCommand:
