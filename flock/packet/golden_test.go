@@ -68,7 +68,7 @@ func TestTheWireFormatOfThisVersionHasNotChanged(t *testing.T) {
 }
 
 const (
-	goldenBodies    = "bdf2017cb7d11ec1"
+	goldenBodies    = "4cd517ac1ea41b8d"
 	goldenClassical = "dd0160458470d0cc"
 	goldenUpgraded  = "ee43645b1b930fdc"
 	goldenDiscovery = "ba5411ee5adaeed7"
