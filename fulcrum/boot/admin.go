@@ -95,7 +95,7 @@ func (a adminServer) Upload(s grpc.ClientStreamingServer[admin.UploadChunk, admi
 	if sum != want || size != first.GetSize() {
 		return crux.Errorf("upload", crux.Corrupt, "%d bytes with checksum %v arrived, %d with %v were announced: try again", size, sum, first.GetSize(), want)
 	}
-	return s.SendAndClose(&admin.UploadReply{Stored: a.n.store})
+	return s.SendAndClose(&admin.UploadReply{Stored: a.n.store.String()})
 }
 
 // chunks reads a stream of chunks as bytes.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -44,7 +45,8 @@ type Node struct {
 	cfg      Config
 	identity node.Identity
 	id       crux.NodeID
-	store    string // the artifact store, for people
+	store    pastiche.Origin
+	listener net.Listener // of the node port, until it is served
 	policy   *bloc.Policy
 	confab   *udp.Confab
 	flock    *node.Node
@@ -92,7 +94,7 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		n.openIdentity, n.openFlock, n.openRegistry, n.openArtifacts, n.openPicket, n.openProctor, n.openNodePort, n.openBuiltins, n.openSocket,
+		n.openIdentity, n.openStore, n.openFlock, n.openRegistry, n.openArtifacts, n.openPicket, n.openProctor, n.openNodePort, n.openBuiltins, n.openSocket,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err

@@ -3,6 +3,8 @@ package boot
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"time"
@@ -74,6 +76,10 @@ func (n *Node) openFlock(ctx context.Context) (err error) {
 	if n.confab, err = udp.New(udp.Config{Addr: n.cfg.Addr, Candidates: n.cfg.Candidates}); err != nil {
 		return err
 	}
+	if n.listener, err = n.confab.Listen(ctx, n.cfg.Addr.Port()); err != nil {
+		return err
+	}
+	n.onClose("listener", func(context.Context) error { return n.stopListening() })
 	n.flock, err = node.Open(ctx, node.Config{
 		Confab: n.confab, Policy: n.policy, FlockName: n.cfg.FlockName,
 		Key: n.identity.Key, Incarnation: n.identity.Incarnation, Secrets: n.cfg.Secrets,
@@ -94,6 +100,14 @@ func (n *Node) openFlock(ctx context.Context) (err error) {
 	})
 	n.onClose("peers", func(context.Context) error { n.peers.Close(); return nil })
 	n.run("peers' members", func(ctx context.Context) { n.peers.follow(n.flock.Watch(ctx)) })
+	return nil
+}
+
+// stopListening closes the node port's listener, which its server may have done.
+func (n *Node) stopListening() error {
+	if err := n.listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
 	return nil
 }
 
@@ -136,21 +150,10 @@ func (n *Node) sign(label string, msg []byte) ([]byte, error) {
 	return ed25519.Sign(n.identity.Key, crux.Labelled(label, msg)), nil
 }
 
-// openArtifacts opens the cache and the artifact store.
-func (n *Node) openArtifacts(ctx context.Context) error {
-	n.store = n.cfg.Store
-	if n.store == "" {
-		n.store = "dir:" + filepath.Join(n.cfg.Data, "store")
-	}
-	origin, err := pastiche.ParseStore(n.store, n.cfg.S3)
-	if err != nil {
-		return err
-	}
-	if err := n.checkStore(ctx, origin); err != nil {
-		return err
-	}
+// openArtifacts opens the cache before the artifact store.
+func (n *Node) openArtifacts(context.Context) (err error) {
 	n.pastiche, err = pastiche.Open(pastiche.Config{
-		ID: n.id, Dir: filepath.Join(n.cfg.Data, "cache"), MaxBytes: n.cfg.CacheBytes, Origin: origin,
+		ID: n.id, Dir: filepath.Join(n.cfg.Data, "cache"), MaxBytes: n.cfg.CacheBytes, Origin: n.store,
 		Members: n.flock, Dial: n.peers.Dial, Peer: peerOf, Log: n.cfg.Log.With("part", "pastiche"),
 	})
 	if err != nil {
@@ -162,6 +165,19 @@ func (n *Node) openArtifacts(ctx context.Context) error {
 
 // storeTimeout is how long the boot waits for an artifact store to answer.
 const storeTimeout = 5 * time.Second
+
+// openStore opens the artifact store. It comes before the flock: a node that is
+// set up wrongly does not become a member.
+func (n *Node) openStore(ctx context.Context) (err error) {
+	url := n.cfg.Store
+	if url == "" {
+		url = "dir:" + filepath.Join(n.cfg.Data, "store")
+	}
+	if n.store, err = pastiche.ParseStore(url, n.cfg.S3); err != nil {
+		return err
+	}
+	return n.checkStore(ctx, n.store)
+}
 
 // checkStore refuses an artifact store that is set up wrongly. One that cannot
 // be reached just now does not keep a node from booting.
@@ -202,13 +218,9 @@ func (n *Node) openProctor(context.Context) (err error) {
 }
 
 // openNodePort serves what nodes say to each other.
-func (n *Node) openNodePort(ctx context.Context) error {
-	l, err := n.confab.Listen(ctx, n.cfg.Addr.Port())
-	if err != nil {
-		return err
-	}
+func (n *Node) openNodePort(context.Context) error {
 	self := rpc.NodeEndpoint(crux.Member{ID: n.id, Addr: n.cfg.Addr})
-	port, err := rpc.ServeNodePort(l, n.nodeKeys(), self, n.cfg.Log.With("part", "node port"), func(r grpc.ServiceRegistrar) {
+	port, err := rpc.ServeNodePort(n.listener, n.nodeKeys(), self, n.cfg.Log.With("part", "node port"), func(r grpc.ServiceRegistrar) {
 		n.flock.Register(r)
 		n.reeve.Register(r)
 		n.steward.Register(r)
@@ -216,7 +228,6 @@ func (n *Node) openNodePort(ctx context.Context) error {
 		n.proctor.Register(r)
 	})
 	if err != nil {
-		l.Close()
 		return err
 	}
 	n.onClose("node port", func(context.Context) error { return port.Close() })
