@@ -109,17 +109,17 @@ func (p *Picket) socketConfig() socket.Config {
 func (c *child) pid() int              { return c.process.PID() }
 func (c *child) done() <-chan struct{} { return c.process.Done() }
 
-// err says how the process ended, what it said last, and where to read more.
+// err says how the process ended and what it said last. It names nothing of this
+// node: the same failure reads the same on all of them.
 func (c *child) err() error {
-	log := c.p.Logs(c.u.Key())
 	how := "it ended with status 0 without being asked to"
 	if err := c.process.Err(); err != nil {
 		how = err.Error()
 	}
-	if said := lastWords(log, c.logFrom, string(c.u.Inst)); said != "" {
+	if said := lastWords(c.p.Logs(c.u.Key()), c.logFrom, string(c.u.Inst)); said != "" {
 		how += "; it said: " + said
 	}
-	return crux.Errorf("", crux.Internal, "%s (its log: %s)", how, log)
+	return crux.Errorf("", crux.Internal, "%s", how)
 }
 
 func (c *child) quit(deadline time.Time) { c.socket.Quit(deadline) }
