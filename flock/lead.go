@@ -17,6 +17,7 @@ type leadership struct {
 	leaseUntil time.Duration
 	leaseAt    time.Duration // when to reckon it anew
 	acting     bool
+	stopped    time.Duration // when it noticed that it no longer acts
 	scanned    time.Duration
 	beatAt     time.Duration
 
@@ -244,13 +245,13 @@ func (m *Machine) tickLead() {
 		m.reckonLease()
 	}
 	if a := m.acting(); a != l.acting {
-		l.acting = a
+		l.acting, l.stopped = a, m.now
 		m.view.change()
 	}
 	if m.now >= l.pushAt {
 		m.push()
 	}
-	if !l.acting && m.merge == nil && (m.now > l.leaseUntil+regroupAfter || l.hopeless()) {
+	if !l.acting && m.merge == nil && (m.now > l.stopped+regroupAfter || l.hopeless()) {
 		m.regroup(m.reachable())
 		return
 	}

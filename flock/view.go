@@ -144,7 +144,7 @@ func (m *Machine) Status() Status {
 	if m.leader != nil && m.role != Candidate {
 		s.Leader = m.leader.ID
 	}
-	if m.lead != nil {
+	if m.lead != nil && m.leaving == 0 {
 		s.Lease = m.lead.leaseUntil
 	}
 	return s
