@@ -78,8 +78,8 @@ func (p *Picket) beginChild(ctx context.Context, u *unit, dir string, restarts i
 		Unit: u.Unit, PID: process.PID(), StartTime: process.StartTime(), Boot: bootID(), Token: hex.EncodeToString(token[:]),
 		Socket: filepath.Base(path), LogFrom: logFrom, Restarts: restarts,
 	}
-	if err := r.save(p.cfg.Dir); err != nil {
-		p.cfg.Log.Error("a child is not recorded; the next fulcrum would not find it", "inst", u.Inst, "pid", r.PID, "why", err)
+	if err := u.record(&r); err != nil {
+		p.cfg.Log.Error("a child is not recorded; it is tried again, for the next fulcrum would not find it", "inst", u.Inst, "pid", r.PID, "why", err)
 	}
 	p.cfg.Log.Info("a unit is started", "inst", u.Inst, "horde", u.Horde, "pid", r.PID, "artifact", u.Checksum, "log", log)
 	return &child{p: p, u: u, process: process, socket: s, logFrom: logFrom}, nil

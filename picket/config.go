@@ -41,7 +41,7 @@ type Config struct {
 	MaxBackoff    time.Duration // the longest; 30 s
 	Stable        time.Duration // serving so long makes the next pause the first again; 60 s
 	MaxLog        int64         // a longer log is moved to .1; 16 MiB
-	LogCheck      time.Duration // between looks at how long the logs are; 10 s
+	Tidy          time.Duration // between looks at the lengths of logs, and at unsaved records; 10 s
 
 	Clock crux.Clock   // nil: the real one
 	Log   *slog.Logger // nil: none
@@ -61,7 +61,7 @@ func (c *Config) fill() error {
 	}{
 		{&c.Drain, time.Second}, {&c.KillAfter, 10 * time.Second}, {&c.Lease, 30 * time.Second},
 		{&c.StartDeadline, 15 * time.Second}, {&c.AdoptPatience, 10 * time.Second},
-		{&c.MinBackoff, 250 * time.Millisecond}, {&c.MaxBackoff, 30 * time.Second}, {&c.Stable, time.Minute}, {&c.LogCheck, 10 * time.Second},
+		{&c.MinBackoff, 250 * time.Millisecond}, {&c.MaxBackoff, 30 * time.Second}, {&c.Stable, time.Minute}, {&c.Tidy, 10 * time.Second},
 	} {
 		if *d.at <= 0 {
 			*d.at = d.standard

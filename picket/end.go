@@ -56,8 +56,11 @@ func (u *unit) end(ctx context.Context, in instance) bool {
 // picket closes meanwhile, and the instance is still there.
 func (u *unit) terminate(ctx context.Context, in instance, within time.Duration) bool {
 	clock := u.p.cfg.Clock
-	in.quit(clock.Now().Add(within))
-	term, kill := clock.After(within/2), clock.After(within)
+	// The whole time that it was told is its own; then SIGTERM, for those that
+	// did not hear Quit, shortly before the end.
+	told := within - min(within/4, time.Second)
+	in.quit(clock.Now().Add(told))
+	term, kill := clock.After(told), clock.After(within)
 	hurry := u.p.hurry
 	var given <-chan struct{} // a routine that does not end is given up with its unit
 	for {

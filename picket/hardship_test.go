@@ -150,7 +150,7 @@ func TestAdoptionDoesNotWaitForTheDead(t *testing.T) {
 
 func TestRunningLogsAreBounded(t *testing.T) {
 	t.Parallel()
-	w, p := open(t, func(w *world) { w.cfg.MaxLog, w.cfg.LogCheck = 4<<10, 20*time.Millisecond })
+	w, p := open(t, func(w *world) { w.cfg.MaxLog, w.cfg.Tidy = 4<<10, 20*time.Millisecond })
 	start(t, p, unit("galumph2_3", "chatty"))
 	s := untilServing(t, w, p, "galumph2_3")
 	log := p.Logs(s.Key())
@@ -172,5 +172,31 @@ func TestRunningLogsAreBounded(t *testing.T) {
 	}
 	if now := status(p, "galumph2_3"); now.PID != s.PID {
 		t.Errorf("it was started again: %+v", now)
+	}
+}
+
+// A folder in the record's place stands for a disk that takes no record: also
+// for root, who may write anywhere.
+func TestRecordIsSavedOnceTheDiskTakesIt(t *testing.T) {
+	t.Parallel()
+	w, p := open(t, func(w *world) { w.cfg.Tidy = 20 * time.Millisecond })
+	path := filepath.Join(w.cfg.Dir, "units", "galumph2_3.json")
+	if err := os.MkdirAll(filepath.Join(path, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	start(t, p, unit("galumph2_3", "good"))
+	pid := untilServing(t, w, p, "galumph2_3").PID
+	if got := picket.Recorded(w.cfg.Dir); len(got) != 0 {
+		t.Fatalf("recorded are %v", got)
+	}
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it is recorded", func() bool { return slices.Equal(picket.Recorded(w.cfg.Dir), []int{pid}) })
+	if err := p.Stop(t.Context(), crux.UnitKey{Horde: crux.DefaultHorde, Inst: "galumph2_3"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := picket.Recorded(w.cfg.Dir); len(got) != 0 {
+		t.Errorf("after Stop, recorded are %v", got)
 	}
 }

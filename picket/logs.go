@@ -37,23 +37,34 @@ func (p *Picket) rotate(log string) error {
 	return nil
 }
 
-// trimLogs keeps the logs of running children within bounds, until ctx ends.
-func (p *Picket) trimLogs(ctx context.Context) {
+// tidy keeps the logs of running children within bounds, and saves records that
+// the disk did not take before, until ctx ends.
+func (p *Picket) tidy(ctx context.Context) {
 	for {
 		select {
-		case <-p.cfg.Clock.After(p.cfg.LogCheck):
+		case <-p.cfg.Clock.After(p.cfg.Tidy):
 		case <-ctx.Done():
 			return
 		}
-		for _, u := range p.Units() {
-			if u.PID == 0 {
-				continue // nobody writes; the next start moves it aside
-			}
+		for _, u := range p.processes() {
+			u.recordAgain()
 			if err := trim(p.Logs(u.Key()), p.cfg.MaxLog); err != nil {
 				p.cfg.Log.Warn("a log grows beyond its bound", "inst", u.Inst, "why", err)
 			}
 		}
 	}
+}
+
+// processes lists the units that have a process now.
+func (p *Picket) processes() (out []*unit) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, u := range p.units {
+		if u.report().PID > 0 {
+			out = append(out, u)
+		}
+	}
+	return out
 }
 
 // trim copies the end of a log that has grown longer than max aside, and empties

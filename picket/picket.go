@@ -81,7 +81,7 @@ func Open(cfg Config) (*Picket, error) {
 	p.spawnOwn = func(f func(context.Context)) { p.routines.Go(func() { f(ownCtx) }) }
 	cfg.Log.Info("picket is open", "confinement", run.Confinement())
 	p.adoptAll()
-	p.spawnOwn(p.trimLogs)
+	p.spawnOwn(p.tidy)
 	return p, nil
 }
 
@@ -237,9 +237,9 @@ func (p *Picket) Taken(name string) bool {
 
 // PIDs lists the processes of this node's services.
 func (p *Picket) PIDs() (out []int) {
-	for _, u := range p.Units() {
-		if u.PID > 0 {
-			out = append(out, u.PID)
+	for _, u := range p.processes() {
+		if pid := u.report().PID; pid > 0 {
+			out = append(out, pid)
 		}
 	}
 	return out

@@ -88,8 +88,35 @@ func syncDir(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// record saves the record of the child that u has now, or notes that it is to be
+// tried again.
+func (u *unit) record(r *record) error {
+	u.recordMu.Lock()
+	defer u.recordMu.Unlock()
+	u.unsaved = nil
+	err := r.save(u.p.cfg.Dir)
+	if err != nil {
+		u.unsaved = r
+	}
+	return err
+}
+
+// recordAgain saves what could not be saved before; a disk is not full for ever.
+func (u *unit) recordAgain() {
+	u.recordMu.Lock()
+	defer u.recordMu.Unlock()
+	if u.unsaved == nil || u.unsaved.save(u.p.cfg.Dir) != nil {
+		return // the first failure was logged
+	}
+	u.p.cfg.Log.Info("a child is recorded after all", "inst", u.Inst, "pid", u.unsaved.PID)
+	u.unsaved = nil
+}
+
 // dropRecord forgets a unit that is gone for good.
 func (p *Picket) dropRecord(u *unit) {
+	u.recordMu.Lock()
+	defer u.recordMu.Unlock()
+	u.unsaved = nil
 	path := recordPath(p.cfg.Dir, u.Key())
 	err := os.Remove(path)
 	if errors.Is(err, fs.ErrNotExist) {

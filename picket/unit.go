@@ -46,6 +46,9 @@ type unit struct {
 	begun bool // it ran before; owned by live
 	tries int  // ends in a row; owned by live
 
+	recordMu sync.Mutex
+	unsaved  *record // of the child that runs, when the disk did not take it
+
 	mu       sync.Mutex
 	state    string
 	since    time.Time
