@@ -112,7 +112,7 @@ func (n *Node) openSocket(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := socket.NewServer(n.cfg.Log.With("part", "socket"))
+	s := socket.NewServer(n.cfg.Log.With("part", "socket"), socket.WithServices(n.picket.PIDs))
 	admin.RegisterAdminServer(s, adminServer{n: n})
 	socket.Register(s, socket.Config{
 		ID: n.id, Addr: n.cfg.Addr, Registry: n.reeve, Members: n.flock, KeysFor: n.ring.For,
