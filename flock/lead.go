@@ -170,11 +170,7 @@ func (m *Machine) evict(id crux.NodeID) error {
 	}
 	m.send(mb.entry.Record, &Dismiss{Flock: m.flock, Code: OfferEvicted})
 	m.removeMember(mb, Evicted)
-	l := m.lead
-	l.isReady = false
-	l.dirtyAt = m.now - calmDownMax
-	m.abandonAdvance()
-	l.notBefore = m.now
+	m.renewKey()
 	m.log.Info("evicted a member", "node", id)
 	return nil
 }

@@ -134,6 +134,7 @@ func (m *Machine) SetFile(now time.Duration, f Bloc) Ready {
 	if f != m.cfg.File {
 		m.cfg.File = f
 		m.touchFile()
+		m.dropUnlisted()
 	}
 	return m.end()
 }
@@ -180,6 +181,9 @@ func (m *Machine) Peer(id crux.NodeID) *Record {
 		if e := m.prev.get(id); e != nil {
 			consider(e.Record)
 		}
+	}
+	if best != nil && !m.listed(best) {
+		return nil // another bloc file came since, or its line was never the leader's
 	}
 	return best
 }

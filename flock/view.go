@@ -110,12 +110,12 @@ func (m *Machine) View() *crux.View {
 	return out
 }
 
-// members are the list's, this node among them, and those of the former flock
-// while the list is not whole.
+// members are the list's that the bloc file admits, this node among them, and
+// those of the former flock while the list is not whole.
 func (m *Machine) members() []crux.Member {
 	out := make([]crux.Member, 0, m.list.count+1)
 	m.list.each(func(e *Entry) {
-		if e.member() {
+		if e.member() && (e.Record.ID == m.id || m.listed(e.Record)) {
 			out = append(out, memberOf(e))
 		}
 	})
@@ -127,7 +127,7 @@ func (m *Machine) members() []crux.Member {
 		m.view.carry = nil
 	}
 	for _, c := range m.view.carry {
-		if m.list.get(c.ID) == nil && c.ID != m.id {
+		if m.list.get(c.ID) == nil && c.ID != m.id && m.cfg.Enrolled(c.Key) {
 			out = append(out, c)
 		}
 	}
