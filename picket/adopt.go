@@ -3,11 +3,13 @@ package picket
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/picket/socket"
 )
 
 // adoptAll takes up what an earlier fulcrum left: children that live are
@@ -48,7 +50,10 @@ func (p *Picket) adopt(u *unit, r record) instance {
 	c := &child{p: p, u: u, process: process, logFrom: r.LogFrom}
 	dir, err := p.serviceDir(u)
 	if err == nil {
-		c.socket, err = p.listen(u, dir, filepath.Join(p.cfg.Dir, socketsDir, r.Socket), r.Token)
+		var l net.Listener
+		if l, err = socket.Listen(filepath.Join(p.cfg.Dir, socketsDir, r.Socket)); err == nil {
+			c.socket = p.answer(l, u, dir, r.Token)
+		}
 	}
 	if err != nil {
 		u.blame(err)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
+	"net"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -37,7 +39,9 @@ func (p *Picket) begin(ctx context.Context, u *unit, restarts int) (instance, er
 }
 
 // beginChild fetches the artifact, listens on a new socket, and starts the
-// process. The artifact is pinned until release.
+// process. Its socket is answered, without which it serves nothing, only when
+// the process is on record: what serves, the next fulcrum finds. The artifact is
+// pinned until release.
 func (p *Picket) beginChild(ctx context.Context, u *unit, dir string, restarts int) (_ instance, err error) {
 	p.cfg.Artifacts.Pin(u.Checksum)
 	defer func() {
@@ -61,7 +65,7 @@ func (p *Picket) beginChild(ctx context.Context, u *unit, dir string, restarts i
 	if _, err := rand.Read(token[:]); err != nil {
 		return nil, crux.Wrap("make token", err)
 	}
-	s, err := p.listen(u, dir, path, hex.EncodeToString(token[:]))
+	l, err := socket.Listen(path)
 	if err != nil {
 		return nil, err
 	}
@@ -70,9 +74,7 @@ func (p *Picket) beginChild(ctx context.Context, u *unit, dir string, restarts i
 		Self: p.cfg.Self, Unit: u.Unit, Artifact: artifact, Socket: path, Token: token, Dir: dir, Log: log,
 	})
 	if err != nil {
-		s.Close()
-		p.beats.Leave(ctx, u.Key())
-		return nil, err
+		return nil, errors.Join(err, l.Close())
 	}
 	r := record{
 		Unit: u.Unit, PID: process.PID(), StartTime: process.StartTime(), Boot: bootID(), Token: hex.EncodeToString(token[:]),
@@ -82,21 +84,17 @@ func (p *Picket) beginChild(ctx context.Context, u *unit, dir string, restarts i
 		p.cfg.Log.Error("a child is not recorded; it is tried again, for the next fulcrum would not find it", "inst", u.Inst, "pid", r.PID, "why", err)
 	}
 	p.cfg.Log.Info("a unit is started", "inst", u.Inst, "horde", u.Horde, "pid", r.PID, "artifact", u.Checksum, "log", log)
-	return &child{p: p, u: u, process: process, socket: s, logFrom: logFrom}, nil
+	return &child{p: p, u: u, process: process, socket: p.answer(l, u, dir, r.Token), logFrom: logFrom}, nil
 }
 
-// listen opens a child's socket; its beats count from now on.
-func (p *Picket) listen(u *unit, dir, path, token string) (*socket.Child, error) {
-	l, err := socket.Listen(path)
-	if err != nil {
-		return nil, err
-	}
+// answer serves a child's socket; its beats count from now on.
+func (p *Picket) answer(l net.Listener, u *unit, dir, token string) *socket.Child {
 	k := u.Key()
 	p.beats.Join(k)
 	return socket.Serve(l, p.socketConfig(), socket.ChildConfig{
 		Unit: u.Unit, Dir: dir, Token: token, Log: p.cfg.Log,
 		Beats: func(b []crux.Fservice) { p.beats.Beat(k, b) },
-	}), nil
+	})
 }
 
 func (p *Picket) socketConfig() socket.Config {

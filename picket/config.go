@@ -33,7 +33,7 @@ type Config struct {
 	Self string
 
 	Drain         time.Duration // from Draining to Quit, for clients to move; 1 s
-	KillAfter     time.Duration // from Quit to SIGKILL; 10 s
+	KillAfter     time.Duration // from Quit to SIGTERM; 10 s. SIGKILL follows within a second.
 	Lease         time.Duration // how long children live without their node; 30 s
 	StartDeadline time.Duration // from start to the first beat; 15 s
 	AdoptPatience time.Duration // for a child of an earlier fulcrum to be back; 10 s

@@ -45,6 +45,9 @@ func TestSuspendedFulcrumDoesNotBlameItsChildren(t *testing.T) {
 				t.Fatalf("the owner said %q, %v", line, err)
 			}
 			before := picket.Recorded(dir)
+			if len(before) != 2 {
+				t.Fatalf("two serve, recorded are %v", before)
+			}
 			owner.Process.Signal(syscall.SIGSTOP)
 			<-time.After(pause) // the length of the suspension is what is tested
 			owner.Process.Signal(syscall.SIGCONT)
