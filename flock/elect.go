@@ -71,9 +71,10 @@ type campaign struct {
 // proposal is a candidate's own.
 type proposal struct {
 	info  EpochInfo
-	set   []*Record
-	voted map[crux.NodeID]bool
-	live  map[crux.NodeID]bool
+	set   []*Record              // the voters that the epoch would have
+	in    map[crux.NodeID]uint64 // their incarnations
+	voted map[crux.NodeID]bool   // for it
+	live  map[crux.NodeID]bool   // answered
 	votes int
 	sent  time.Duration // first; an answer may be to that
 	again time.Duration
@@ -269,13 +270,15 @@ func (m *Machine) stand() {
 	c := &m.elect
 	m.nonce++
 	pr := &proposal{
-		set: append([]*Record{m.self}, c.order...), voted: map[crux.NodeID]bool{}, live: map[crux.NodeID]bool{},
+		set: append([]*Record{m.self}, c.order...), in: map[crux.NodeID]uint64{},
+		voted: map[crux.NodeID]bool{}, live: map[crux.NodeID]bool{},
 		sent: m.now, again: m.now + proposeLate, over: m.now + campaignOver,
 	}
 	pr.info = EpochInfo{Flock: m.flock, Epoch: m.epoch.Epoch + 1, Ballot: m.nonce, Voters: uint32(len(pr.set)), Voter: true}
 	m.cfg.Entropy(pr.info.Secret[:])
 	for _, r := range pr.set {
 		pr.info.Hash += voterHash(r)
+		pr.in[r.ID] = r.Incarnation
 	}
 	m.keys.accept(keyOf(&pr.info), m.now+epochLife)
 	if m.epoch.Voter && m.free(pr.info.Epoch, m.id, m.self.Incarnation, pr.info.Ballot) {
@@ -290,12 +293,17 @@ func (m *Machine) stand() {
 
 func (m *Machine) sendProposal() {
 	pr := m.elect.prop
-	msg := &Epoch{Phase: Propose, Info: pr.info}
-	for _, r := range pr.set {
-		if r.ID != m.id && !pr.live[r.ID] {
-			m.send(r, msg)
+	voter, other := &Epoch{Phase: Propose, Info: pr.info}, &Epoch{Phase: Propose, Info: pr.info}
+	other.Info.Voter = false
+	m.list.each(func(e *Entry) {
+		switch r := e.Record; {
+		case r.ID == m.id, !e.member(), pr.live[r.ID]:
+		case pr.in[r.ID] == r.Incarnation:
+			m.send(r, voter)
+		default:
+			m.send(r, other)
 		}
-	}
+	})
 }
 
 func (m *Machine) tickProposal() {
@@ -325,11 +333,11 @@ func (m *Machine) dropProposal() {
 	}
 	m.keys.drop(keyOf(&pr.info))
 	msg := &Release{Flock: m.flock, Epoch: pr.info.Epoch, Ballot: pr.info.Ballot}
-	for _, r := range pr.set {
-		if r.ID != m.id {
-			m.send(r, msg)
+	m.list.each(func(e *Entry) {
+		if e.member() && e.Record.ID != m.id {
+			m.send(e.Record, msg)
 		}
-	}
+	})
 }
 
 // free says whether this node may give its vote for an epoch to a ballot.
@@ -341,9 +349,16 @@ func (m *Machine) free(epoch uint64, to crux.NodeID, inc, num uint64) bool {
 // cast answers a proposal of the next epoch, and gives the vote away if it can.
 func (m *Machine) cast(p *Packet, info *EpochInfo) VoteCode {
 	leads := m.leader != nil && m.leader.ID == p.Sender && m.leader.Incarnation == p.Incarnation
+	if m.elect.prop != nil && info.Epoch == m.epoch.Epoch+1 && m.rank(p.Sender) < m.rank(m.id) {
+		m.dropProposal() // two stand at a time: the one behind gives its votes back
+		m.elect.yield = m.now + campaignOver
+	}
+	v := &m.vote
 	switch {
 	case info.Epoch != m.epoch.Epoch+1:
 		return VoteUnknown
+	case v.epoch == info.Epoch && v.to == p.Sender && v.inc == p.Incarnation && v.num == info.Ballot:
+		return VoteYes // it asks again
 	case m.role == Leader, !leads && m.leaderHeard():
 		return VoteLeader
 	case !m.free(info.Epoch, p.Sender, p.Incarnation, info.Ballot):
@@ -431,10 +446,6 @@ func (m *Machine) countProposal() bool {
 // Alive, the old leader is Suspect, and the others have to show it.
 func (m *Machine) inherit(pr *proposal, old crux.NodeID) {
 	l := m.lead
-	set := map[crux.NodeID]uint64{}
-	for _, r := range pr.set {
-		set[r.ID] = r.Incarnation
-	}
 	self := m.list.get(m.id)
 	if self == nil {
 		m.addMember(m.self)
@@ -450,8 +461,7 @@ func (m *Machine) inherit(pr *proposal, old crux.NodeID) {
 	l.voters = len(pr.set)
 	for _, mb := range l.ring {
 		r := mb.entry.Record
-		inc, answered := set[r.ID]
-		mb.voter = answered && inc == r.Incarnation
+		mb.voter = pr.in[r.ID] == r.Incarnation
 		switch {
 		case r.ID == m.id:
 			mb.entry = m.change(m.self, crux.Alive, mb.entry.Slot) // whatever else: a new version

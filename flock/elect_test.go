@@ -65,7 +65,6 @@ func TestVotes(t *testing.T) {
 		{"again for the same, who asks again", func(m *Machine) *Packet {
 			silent(m)
 			m.Receive(m.now, propose(m, 2, 4))
-			silent(m)
 			return propose(m, 2, 4)
 		}, VoteYes},
 		{"for a later ballot of the same", func(m *Machine) *Packet {

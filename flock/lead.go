@@ -59,7 +59,7 @@ func (m *Machine) takeLead() {
 	m.follow = follow{}
 	m.elect = campaign{at: never}
 	m.sync = syncing{at: never}
-	l := &leadership{byID: map[crux.NodeID]*member{}, pushAt: never, scanned: m.now, beatAt: m.now, leaseUntil: never, acting: true}
+	l := &leadership{byID: map[crux.NodeID]*member{}, pushAt: never, scanned: m.now, stopped: m.now, beatAt: m.now, leaseUntil: never, acting: true}
 	l.version = m.epoch.Epoch << 32
 	if n := len(m.list.log); n > 0 {
 		l.version = max(l.version, m.list.log[n-1].Version)

@@ -15,7 +15,7 @@ const (
 	keyLinger   = 45 * time.Second // a key is good for so long after its epoch
 	calmDown    = 250 * time.Millisecond
 	calmDownMax = time.Second // changes wait no longer than this for a new epoch
-	proposeLate = 120 * time.Millisecond
+	proposeLate = 80 * time.Millisecond
 	proposeOver = 2 * time.Second
 
 	campaignEvery = 150 * time.Millisecond // between rounds of pre-votes
