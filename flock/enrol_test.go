@@ -117,3 +117,32 @@ func TestAPageMakesNobodyAMember(t *testing.T) {
 		t.Error("it leads this node")
 	}
 }
+
+// The leader's list cannot spread a file that takes the leader off it.
+func TestAFileThatTakesTheLeaderOffSpreads(t *testing.T) {
+	m := follower(t, 4)
+	unlist(m, 1)
+	r := m.SetFile(m.now, Bloc{Version: 2})
+	h, ok := sent[*Hello](r, crux.NodeID{})
+	if !ok || h.Own.Bloc.Version != 2 {
+		t.Fatal("nobody is told of the file")
+	}
+	o := follower(t, 4)
+	r = o.Receive(o.now, from(3, h))
+	if r.Fetch == nil || r.Fetch.From != testRecord(3, o.flock).ID || r.Fetch.Addr != testRecord(3, o.flock).Addr || r.Fetch.Version != 2 {
+		t.Fatalf("a member that hears of it fetches %+v", r.Fetch)
+	}
+	if r = o.Receive(o.now+fileEvery/2, from(2, h)); r.Fetch != nil {
+		t.Error("a flood of Hellos makes it fetch without end")
+	}
+	for name, p := range map[string]*Packet{
+		"a stranger's word":   from(9, h),
+		"an older file":       from(3, &Hello{Own: Summary{Flock: o.flock}}),
+		"an open enrolment":   from(3, &Hello{Own: Summary{Flock: o.flock, Bloc: Bloc{Version: 9, Open: true}}}),
+		"who is not a member": from(12, &Hello{Own: Summary{Flock: crux.FlockID{9}, Bloc: Bloc{Version: 9}}}),
+	} {
+		if r := follower(t, 4).Receive(2*time.Second, p); r.Fetch != nil {
+			t.Errorf("%s makes it fetch %+v", name, r.Fetch)
+		}
+	}
+}

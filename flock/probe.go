@@ -26,6 +26,7 @@ type probe struct {
 	turn   int
 	bad    map[crux.FlockID]badFlock
 	former []netip.AddrPort // where members were
+	filed  time.Duration    // when a bloc file was last fetched at a Hello's word
 }
 
 // badFlock is a flock that could not be joined.
@@ -218,6 +219,7 @@ func (m *Machine) advertised() Summary {
 func (m *Machine) onHello(p *Packet, h *Hello) {
 	if h.Own.Bloc != m.cfg.File {
 		m.hintBloc(p.From, h.Own.Bloc)
+		m.hearFile(p.Sender, h.Own.Bloc)
 	} else {
 		m.consider(&h.Own, true)
 		m.consider(&h.Best, false)
