@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -76,13 +77,14 @@ they find one another, form one flock with a leader, register gRPC services with
 version selectors, run them, and roll out new versions without a failed call.`,
 		Example: `  fulcrum demo                        # the whole job on this machine, in a minute
   fulcrum dev                         # a bloc of 5 nodes that stays until Ctrl-C
-  fulcrum up --bloc rack7 --key-file key --bloc-file bloc.json --data /var/lib/fulcrum
+  fulcrum up --key-file key --bloc-file bloc.json
   fulcrum services --api galumph2`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetUsageTemplate(usageTemplate(root.UsageTemplate()))
 	root.PersistentFlags().String("config", "", "configuration `file` (YAML, TOML or JSON)")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &usageError{cmd.CommandPath(), err}
@@ -101,11 +103,20 @@ version selectors, run them, and roll out new versions without a failed call.`,
 	}
 	add("try", newDemo(), newDev(), newSim())
 	add("run", newUp(), newKey(), newNodeKey(), newBloc(), newEvict())
-	add("look", newStatus(), newMembers(), newServices(), newUnits())
+	add("look", newStatus(), newMembers(), newServices(), newIntents(), newInventory(), newUnits(), newLogs())
 	add("ship", newPublish(), newRollout())
 	root.AddCommand(newVersion())
 	wrapArgs(root)
 	return root
+}
+
+// usageTemplate makes cobra's template keep to 80 columns, and not claim that a
+// command which only groups others can be run.
+func usageTemplate(cobras string) string {
+	return strings.NewReplacer(
+		"FlagUsages", "FlagUsagesWrapped 80",
+		"{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}",
+	).Replace(cobras)
 }
 
 // wrapArgs makes a wrong number of arguments a usage error, on every command.

@@ -16,7 +16,7 @@ import (
 func newPublish() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "publish FILE",
-		Short: "Publish a service binary: into the artifact store and the inventory",
+		Short: "Put a service binary into the artifact store and the inventory",
 		Long: `Publish a service binary, an executable or a Go plugin (.so): put it into the
 artifact store under its checksum, and enter (horde, api, instance, file,
 function) in the inventory, signed. An instance version is published once:
@@ -74,7 +74,7 @@ func publish(ctx context.Context, cmd *cobra.Command, c *operator.Client, v *vip
 func newRollout() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rollout INSTANCE",
-		Short: "Run so many of a published version, and retire other versions of its API",
+		Short: "Run a published version on so many nodes, and retire the others",
 		Long: `Say that COUNT nodes should run a published version, and wait until they do and
 other versions of the same API have been drained. New ones are started beside
 the old; clients move by themselves. A rollout goes on if this command ends.`,

@@ -34,7 +34,7 @@ it is started again.
 
 The bloc file says who may be a member. Without one, enrolment is open to whoever
 holds the secondary key, and that must be said: --enroll=open.`,
-		Example: `  fulcrum up --bloc rack7 --key-file key --bloc-file bloc.json --addr 10.0.0.7
+		Example: `  fulcrum up --key-file key --bloc-file bloc.json --addr 10.0.0.7
   FULCRUM_S3_SECRET_KEY=... fulcrum up --config /etc/fulcrum.yaml`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -52,7 +52,7 @@ holds the secondary key, and that must be said: --enroll=open.`,
 	f := cmd.Flags()
 	f.String("bloc", "", "bloc `ID` (default: the bloc file's)")
 	f.String("key-file", "", "`file` with the bloc's secondary key, mode 0600; - for standard input")
-	f.String("previous-key-file", "", "`file` with the secondary key before, while keys are changed")
+	f.String("previous-key-file", "", "`file` with the former secondary key, while keys are changed")
 	f.String("bloc-file", "", "bloc `file`: who may be a member, who may call what")
 	f.String("enroll", "", "open: without a bloc file, whoever holds the key may join")
 	f.String("flock-name", "", "flock `name` (default: the bloc file's, or \"flock\")")
@@ -69,7 +69,7 @@ holds the secondary key, and that must be said: --enroll=open.`,
 // addStore gives a command the flags of the artifact store.
 func addStore(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.String("store", "", "artifact store: s3://BUCKET/PREFIX or dir:`PATH` (default: a folder in --data)")
+	f.String("store", "", "where artifacts are kept, a `URL`: s3://BUCKET/PREFIX or dir:PATH (default: a folder on this machine)")
 	f.String("s3-endpoint", "", "S3 server as `URL`, as http://127.0.0.1:9000")
 	f.String("s3-region", "us-east-1", "S3 `region`")
 }

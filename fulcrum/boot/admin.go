@@ -131,6 +131,15 @@ func (a adminServer) GetDoc(_ context.Context, m *reevepb.DocKey) (*reevepb.Doc,
 	return wire.DocTo(&d), nil
 }
 
+// Docs lists the signed documents of a kind.
+func (a adminServer) Docs(_ context.Context, m *admin.DocsRequest) (*admin.DocsReply, error) {
+	r := &admin.DocsReply{}
+	for _, d := range a.n.reeve.List(crux.DocKind(m.GetKind())) {
+		r.Docs = append(r.Docs, wire.DocTo(&d))
+	}
+	return r, nil
+}
+
 // Publishers says who must sign.
 func (a adminServer) Publishers(context.Context, *admin.PublishersRequest) (*admin.PublishersReply, error) {
 	keys, need := a.n.policy.Publishers()

@@ -20,7 +20,7 @@ func kindOf(path string) (crux.UnitKind, error) {
 		if b, rerr := head(path, 2); rerr == nil && string(b) == "#!" {
 			return crux.Executable, nil
 		}
-		return "", crux.Errorf("publish", crux.Invalid, "%s is neither an executable nor a plugin: %w", path, err)
+		return "", crux.Errorf("publish", crux.Invalid, "%s is neither an executable (ELF, or a script with #!) nor a Go plugin", path)
 	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return "", crux.Errorf("publish", crux.Invalid, "%s is neither an executable nor a plugin, or it is cut short", path)
 	case err != nil:

@@ -1,8 +1,10 @@
 package operator
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"fulcrum.example/crux"
@@ -128,8 +130,8 @@ func (c *Client) Members(ctx context.Context) ([]Member, error) {
 	return list, nil
 }
 
-// Services lists the rows that a selector matches; the zero selector matches
-// all.
+// Services lists the rows that a selector matches, by API, the greatest version
+// first; the zero selector matches all.
 func (c *Client) Services(ctx context.Context, sel crux.Selector) ([]Service, error) {
 	r, err := c.rpc.Services(ctx, wire.SelectorTo(sel))
 	if err != nil {
@@ -143,6 +145,9 @@ func (c *Client) Services(ctx context.Context, sel crux.Selector) ([]Service, er
 	for _, x := range snap.Rows {
 		list = append(list, Service{x.API, x.Inst, x.Node, x.NetID, x.Horde, x.Status.String()})
 	}
+	slices.SortFunc(list, func(a, b Service) int {
+		return cmp.Or(cmp.Compare(a.Horde, b.Horde), cmp.Compare(a.API, b.API), b.Inst.Compare(a.Inst), cmp.Compare(a.NetID, b.NetID))
+	})
 	return list, nil
 }
 

@@ -566,6 +566,94 @@ func (x *UploadReply) GetStored() string {
 	return ""
 }
 
+type DocsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DocsRequest) Reset() {
+	*x = DocsRequest{}
+	mi := &file_protos_admin_admin_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DocsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DocsRequest) ProtoMessage() {}
+
+func (x *DocsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_protos_admin_admin_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DocsRequest.ProtoReflect.Descriptor instead.
+func (*DocsRequest) Descriptor() ([]byte, []int) {
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DocsRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+type DocsReply struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Docs          []*reeve.Doc           `protobuf:"bytes,1,rep,name=docs,proto3" json:"docs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DocsReply) Reset() {
+	*x = DocsReply{}
+	mi := &file_protos_admin_admin_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DocsReply) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DocsReply) ProtoMessage() {}
+
+func (x *DocsReply) ProtoReflect() protoreflect.Message {
+	mi := &file_protos_admin_admin_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DocsReply.ProtoReflect.Descriptor instead.
+func (*DocsReply) Descriptor() ([]byte, []int) {
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DocsReply) GetDocs() []*reeve.Doc {
+	if x != nil {
+		return x.Docs
+	}
+	return nil
+}
+
 type PublishersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -574,7 +662,7 @@ type PublishersRequest struct {
 
 func (x *PublishersRequest) Reset() {
 	*x = PublishersRequest{}
-	mi := &file_protos_admin_admin_proto_msgTypes[9]
+	mi := &file_protos_admin_admin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -586,7 +674,7 @@ func (x *PublishersRequest) String() string {
 func (*PublishersRequest) ProtoMessage() {}
 
 func (x *PublishersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[9]
+	mi := &file_protos_admin_admin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -599,7 +687,7 @@ func (x *PublishersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishersRequest.ProtoReflect.Descriptor instead.
 func (*PublishersRequest) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{9}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{11}
 }
 
 type PublishersReply struct {
@@ -613,7 +701,7 @@ type PublishersReply struct {
 
 func (x *PublishersReply) Reset() {
 	*x = PublishersReply{}
-	mi := &file_protos_admin_admin_proto_msgTypes[10]
+	mi := &file_protos_admin_admin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -625,7 +713,7 @@ func (x *PublishersReply) String() string {
 func (*PublishersReply) ProtoMessage() {}
 
 func (x *PublishersReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[10]
+	mi := &file_protos_admin_admin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -638,7 +726,7 @@ func (x *PublishersReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PublishersReply.ProtoReflect.Descriptor instead.
 func (*PublishersReply) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{10}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PublishersReply) GetBloc() string {
@@ -670,7 +758,7 @@ type ProposeReply struct {
 
 func (x *ProposeReply) Reset() {
 	*x = ProposeReply{}
-	mi := &file_protos_admin_admin_proto_msgTypes[11]
+	mi := &file_protos_admin_admin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -682,7 +770,7 @@ func (x *ProposeReply) String() string {
 func (*ProposeReply) ProtoMessage() {}
 
 func (x *ProposeReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[11]
+	mi := &file_protos_admin_admin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -695,7 +783,7 @@ func (x *ProposeReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProposeReply.ProtoReflect.Descriptor instead.
 func (*ProposeReply) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{11}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{13}
 }
 
 type ProgressRequest struct {
@@ -709,7 +797,7 @@ type ProgressRequest struct {
 
 func (x *ProgressRequest) Reset() {
 	*x = ProgressRequest{}
-	mi := &file_protos_admin_admin_proto_msgTypes[12]
+	mi := &file_protos_admin_admin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -721,7 +809,7 @@ func (x *ProgressRequest) String() string {
 func (*ProgressRequest) ProtoMessage() {}
 
 func (x *ProgressRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[12]
+	mi := &file_protos_admin_admin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -734,7 +822,7 @@ func (x *ProgressRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressRequest.ProtoReflect.Descriptor instead.
 func (*ProgressRequest) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{12}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ProgressRequest) GetHorde() string {
@@ -771,7 +859,7 @@ type ProgressReply struct {
 
 func (x *ProgressReply) Reset() {
 	*x = ProgressReply{}
-	mi := &file_protos_admin_admin_proto_msgTypes[13]
+	mi := &file_protos_admin_admin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -783,7 +871,7 @@ func (x *ProgressReply) String() string {
 func (*ProgressReply) ProtoMessage() {}
 
 func (x *ProgressReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[13]
+	mi := &file_protos_admin_admin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -796,7 +884,7 @@ func (x *ProgressReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProgressReply.ProtoReflect.Descriptor instead.
 func (*ProgressReply) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{13}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ProgressReply) GetDone() bool {
@@ -843,7 +931,7 @@ type EvictRequest struct {
 
 func (x *EvictRequest) Reset() {
 	*x = EvictRequest{}
-	mi := &file_protos_admin_admin_proto_msgTypes[14]
+	mi := &file_protos_admin_admin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -855,7 +943,7 @@ func (x *EvictRequest) String() string {
 func (*EvictRequest) ProtoMessage() {}
 
 func (x *EvictRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[14]
+	mi := &file_protos_admin_admin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -868,7 +956,7 @@ func (x *EvictRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictRequest.ProtoReflect.Descriptor instead.
 func (*EvictRequest) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{14}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *EvictRequest) GetNode() []byte {
@@ -886,7 +974,7 @@ type EvictReply struct {
 
 func (x *EvictReply) Reset() {
 	*x = EvictReply{}
-	mi := &file_protos_admin_admin_proto_msgTypes[15]
+	mi := &file_protos_admin_admin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -898,7 +986,7 @@ func (x *EvictReply) String() string {
 func (*EvictReply) ProtoMessage() {}
 
 func (x *EvictReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[15]
+	mi := &file_protos_admin_admin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -911,7 +999,7 @@ func (x *EvictReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EvictReply.ProtoReflect.Descriptor instead.
 func (*EvictReply) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{15}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{17}
 }
 
 type ApplyBlocRequest struct {
@@ -923,7 +1011,7 @@ type ApplyBlocRequest struct {
 
 func (x *ApplyBlocRequest) Reset() {
 	*x = ApplyBlocRequest{}
-	mi := &file_protos_admin_admin_proto_msgTypes[16]
+	mi := &file_protos_admin_admin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -935,7 +1023,7 @@ func (x *ApplyBlocRequest) String() string {
 func (*ApplyBlocRequest) ProtoMessage() {}
 
 func (x *ApplyBlocRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[16]
+	mi := &file_protos_admin_admin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -948,7 +1036,7 @@ func (x *ApplyBlocRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyBlocRequest.ProtoReflect.Descriptor instead.
 func (*ApplyBlocRequest) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{16}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ApplyBlocRequest) GetFile() []byte {
@@ -967,7 +1055,7 @@ type ApplyBlocReply struct {
 
 func (x *ApplyBlocReply) Reset() {
 	*x = ApplyBlocReply{}
-	mi := &file_protos_admin_admin_proto_msgTypes[17]
+	mi := &file_protos_admin_admin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1067,7 @@ func (x *ApplyBlocReply) String() string {
 func (*ApplyBlocReply) ProtoMessage() {}
 
 func (x *ApplyBlocReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[17]
+	mi := &file_protos_admin_admin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1080,7 @@ func (x *ApplyBlocReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplyBlocReply.ProtoReflect.Descriptor instead.
 func (*ApplyBlocReply) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{17}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ApplyBlocReply) GetVersion() uint64 {
@@ -1010,7 +1098,7 @@ type GetBlocRequest struct {
 
 func (x *GetBlocRequest) Reset() {
 	*x = GetBlocRequest{}
-	mi := &file_protos_admin_admin_proto_msgTypes[18]
+	mi := &file_protos_admin_admin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1022,7 +1110,7 @@ func (x *GetBlocRequest) String() string {
 func (*GetBlocRequest) ProtoMessage() {}
 
 func (x *GetBlocRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[18]
+	mi := &file_protos_admin_admin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1035,7 +1123,7 @@ func (x *GetBlocRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlocRequest.ProtoReflect.Descriptor instead.
 func (*GetBlocRequest) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{18}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{20}
 }
 
 type GetBlocReply struct {
@@ -1047,7 +1135,7 @@ type GetBlocReply struct {
 
 func (x *GetBlocReply) Reset() {
 	*x = GetBlocReply{}
-	mi := &file_protos_admin_admin_proto_msgTypes[19]
+	mi := &file_protos_admin_admin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1059,7 +1147,7 @@ func (x *GetBlocReply) String() string {
 func (*GetBlocReply) ProtoMessage() {}
 
 func (x *GetBlocReply) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_admin_admin_proto_msgTypes[19]
+	mi := &file_protos_admin_admin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1072,7 +1160,7 @@ func (x *GetBlocReply) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlocReply.ProtoReflect.Descriptor instead.
 func (*GetBlocReply) Descriptor() ([]byte, []int) {
-	return file_protos_admin_admin_proto_rawDescGZIP(), []int{19}
+	return file_protos_admin_admin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetBlocReply) GetFile() []byte {
@@ -1129,7 +1217,11 @@ const file_protos_admin_admin_proto_rawDesc = "" +
 	"\x04size\x18\x02 \x01(\x03R\x04size\x12\x12\n" +
 	"\x04data\x18\x03 \x01(\fR\x04data\"%\n" +
 	"\vUploadReply\x12\x16\n" +
-	"\x06stored\x18\x01 \x01(\tR\x06stored\"\x13\n" +
+	"\x06stored\x18\x01 \x01(\tR\x06stored\"!\n" +
+	"\vDocsRequest\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\"3\n" +
+	"\tDocsReply\x12&\n" +
+	"\x04docs\x18\x01 \x03(\v2\x12.fulcrum.reeve.DocR\x04docs\"\x13\n" +
 	"\x11PublishersRequest\"M\n" +
 	"\x0fPublishersReply\x12\x12\n" +
 	"\x04bloc\x18\x01 \x01(\tR\x04bloc\x12\x12\n" +
@@ -1157,14 +1249,15 @@ const file_protos_admin_admin_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\x04R\aversion\"\x10\n" +
 	"\x0eGetBlocRequest\"\"\n" +
 	"\fGetBlocReply\x12\x12\n" +
-	"\x04file\x18\x01 \x01(\fR\x04file2\xb5\x06\n" +
+	"\x04file\x18\x01 \x01(\fR\x04file2\xf3\x06\n" +
 	"\x05Admin\x12B\n" +
 	"\x06Status\x12\x1c.fulcrum.admin.StatusRequest\x1a\x1a.fulcrum.admin.StatusReply\x12E\n" +
 	"\aMembers\x12\x1d.fulcrum.admin.MembersRequest\x1a\x1b.fulcrum.admin.MembersReply\x12:\n" +
 	"\bServices\x12\x16.fulcrum.node.Selector\x1a\x16.fulcrum.node.Snapshot\x12?\n" +
 	"\x05Units\x12\x1b.fulcrum.admin.UnitsRequest\x1a\x19.fulcrum.admin.UnitsReply\x12B\n" +
 	"\x06Upload\x12\x1a.fulcrum.admin.UploadChunk\x1a\x1a.fulcrum.admin.UploadReply(\x01\x123\n" +
-	"\x06GetDoc\x12\x15.fulcrum.reeve.DocKey\x1a\x12.fulcrum.reeve.Doc\x12N\n" +
+	"\x06GetDoc\x12\x15.fulcrum.reeve.DocKey\x1a\x12.fulcrum.reeve.Doc\x12<\n" +
+	"\x04Docs\x12\x1a.fulcrum.admin.DocsRequest\x1a\x18.fulcrum.admin.DocsReply\x12N\n" +
 	"\n" +
 	"Publishers\x12 .fulcrum.admin.PublishersRequest\x1a\x1e.fulcrum.admin.PublishersReply\x12:\n" +
 	"\aPropose\x12\x12.fulcrum.reeve.Doc\x1a\x1b.fulcrum.admin.ProposeReply\x12J\n" +
@@ -1185,7 +1278,7 @@ func file_protos_admin_admin_proto_rawDescGZIP() []byte {
 	return file_protos_admin_admin_proto_rawDescData
 }
 
-var file_protos_admin_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_protos_admin_admin_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_protos_admin_admin_proto_goTypes = []any{
 	(*StatusRequest)(nil),     // 0: fulcrum.admin.StatusRequest
 	(*StatusReply)(nil),       // 1: fulcrum.admin.StatusReply
@@ -1196,61 +1289,66 @@ var file_protos_admin_admin_proto_goTypes = []any{
 	(*Unit)(nil),              // 6: fulcrum.admin.Unit
 	(*UploadChunk)(nil),       // 7: fulcrum.admin.UploadChunk
 	(*UploadReply)(nil),       // 8: fulcrum.admin.UploadReply
-	(*PublishersRequest)(nil), // 9: fulcrum.admin.PublishersRequest
-	(*PublishersReply)(nil),   // 10: fulcrum.admin.PublishersReply
-	(*ProposeReply)(nil),      // 11: fulcrum.admin.ProposeReply
-	(*ProgressRequest)(nil),   // 12: fulcrum.admin.ProgressRequest
-	(*ProgressReply)(nil),     // 13: fulcrum.admin.ProgressReply
-	(*EvictRequest)(nil),      // 14: fulcrum.admin.EvictRequest
-	(*EvictReply)(nil),        // 15: fulcrum.admin.EvictReply
-	(*ApplyBlocRequest)(nil),  // 16: fulcrum.admin.ApplyBlocRequest
-	(*ApplyBlocReply)(nil),    // 17: fulcrum.admin.ApplyBlocReply
-	(*GetBlocRequest)(nil),    // 18: fulcrum.admin.GetBlocRequest
-	(*GetBlocReply)(nil),      // 19: fulcrum.admin.GetBlocReply
-	nil,                       // 20: fulcrum.admin.StatusReply.DroppedEntry
-	(*node.View)(nil),         // 21: fulcrum.node.View
-	(*node.Revision)(nil),     // 22: fulcrum.node.Revision
-	(*node.Member)(nil),       // 23: fulcrum.node.Member
-	(*node.Selector)(nil),     // 24: fulcrum.node.Selector
-	(*reeve.DocKey)(nil),      // 25: fulcrum.reeve.DocKey
+	(*DocsRequest)(nil),       // 9: fulcrum.admin.DocsRequest
+	(*DocsReply)(nil),         // 10: fulcrum.admin.DocsReply
+	(*PublishersRequest)(nil), // 11: fulcrum.admin.PublishersRequest
+	(*PublishersReply)(nil),   // 12: fulcrum.admin.PublishersReply
+	(*ProposeReply)(nil),      // 13: fulcrum.admin.ProposeReply
+	(*ProgressRequest)(nil),   // 14: fulcrum.admin.ProgressRequest
+	(*ProgressReply)(nil),     // 15: fulcrum.admin.ProgressReply
+	(*EvictRequest)(nil),      // 16: fulcrum.admin.EvictRequest
+	(*EvictReply)(nil),        // 17: fulcrum.admin.EvictReply
+	(*ApplyBlocRequest)(nil),  // 18: fulcrum.admin.ApplyBlocRequest
+	(*ApplyBlocReply)(nil),    // 19: fulcrum.admin.ApplyBlocReply
+	(*GetBlocRequest)(nil),    // 20: fulcrum.admin.GetBlocRequest
+	(*GetBlocReply)(nil),      // 21: fulcrum.admin.GetBlocReply
+	nil,                       // 22: fulcrum.admin.StatusReply.DroppedEntry
+	(*node.View)(nil),         // 23: fulcrum.node.View
+	(*node.Revision)(nil),     // 24: fulcrum.node.Revision
+	(*node.Member)(nil),       // 25: fulcrum.node.Member
 	(*reeve.Doc)(nil),         // 26: fulcrum.reeve.Doc
-	(*node.Snapshot)(nil),     // 27: fulcrum.node.Snapshot
+	(*node.Selector)(nil),     // 27: fulcrum.node.Selector
+	(*reeve.DocKey)(nil),      // 28: fulcrum.reeve.DocKey
+	(*node.Snapshot)(nil),     // 29: fulcrum.node.Snapshot
 }
 var file_protos_admin_admin_proto_depIdxs = []int32{
-	21, // 0: fulcrum.admin.StatusReply.view:type_name -> fulcrum.node.View
-	22, // 1: fulcrum.admin.StatusReply.revision:type_name -> fulcrum.node.Revision
-	20, // 2: fulcrum.admin.StatusReply.dropped:type_name -> fulcrum.admin.StatusReply.DroppedEntry
-	23, // 3: fulcrum.admin.MembersReply.members:type_name -> fulcrum.node.Member
+	23, // 0: fulcrum.admin.StatusReply.view:type_name -> fulcrum.node.View
+	24, // 1: fulcrum.admin.StatusReply.revision:type_name -> fulcrum.node.Revision
+	22, // 2: fulcrum.admin.StatusReply.dropped:type_name -> fulcrum.admin.StatusReply.DroppedEntry
+	25, // 3: fulcrum.admin.MembersReply.members:type_name -> fulcrum.node.Member
 	6,  // 4: fulcrum.admin.UnitsReply.units:type_name -> fulcrum.admin.Unit
-	0,  // 5: fulcrum.admin.Admin.Status:input_type -> fulcrum.admin.StatusRequest
-	2,  // 6: fulcrum.admin.Admin.Members:input_type -> fulcrum.admin.MembersRequest
-	24, // 7: fulcrum.admin.Admin.Services:input_type -> fulcrum.node.Selector
-	4,  // 8: fulcrum.admin.Admin.Units:input_type -> fulcrum.admin.UnitsRequest
-	7,  // 9: fulcrum.admin.Admin.Upload:input_type -> fulcrum.admin.UploadChunk
-	25, // 10: fulcrum.admin.Admin.GetDoc:input_type -> fulcrum.reeve.DocKey
-	9,  // 11: fulcrum.admin.Admin.Publishers:input_type -> fulcrum.admin.PublishersRequest
-	26, // 12: fulcrum.admin.Admin.Propose:input_type -> fulcrum.reeve.Doc
-	12, // 13: fulcrum.admin.Admin.Progress:input_type -> fulcrum.admin.ProgressRequest
-	14, // 14: fulcrum.admin.Admin.Evict:input_type -> fulcrum.admin.EvictRequest
-	16, // 15: fulcrum.admin.Admin.ApplyBloc:input_type -> fulcrum.admin.ApplyBlocRequest
-	18, // 16: fulcrum.admin.Admin.GetBloc:input_type -> fulcrum.admin.GetBlocRequest
-	1,  // 17: fulcrum.admin.Admin.Status:output_type -> fulcrum.admin.StatusReply
-	3,  // 18: fulcrum.admin.Admin.Members:output_type -> fulcrum.admin.MembersReply
-	27, // 19: fulcrum.admin.Admin.Services:output_type -> fulcrum.node.Snapshot
-	5,  // 20: fulcrum.admin.Admin.Units:output_type -> fulcrum.admin.UnitsReply
-	8,  // 21: fulcrum.admin.Admin.Upload:output_type -> fulcrum.admin.UploadReply
-	26, // 22: fulcrum.admin.Admin.GetDoc:output_type -> fulcrum.reeve.Doc
-	10, // 23: fulcrum.admin.Admin.Publishers:output_type -> fulcrum.admin.PublishersReply
-	11, // 24: fulcrum.admin.Admin.Propose:output_type -> fulcrum.admin.ProposeReply
-	13, // 25: fulcrum.admin.Admin.Progress:output_type -> fulcrum.admin.ProgressReply
-	15, // 26: fulcrum.admin.Admin.Evict:output_type -> fulcrum.admin.EvictReply
-	17, // 27: fulcrum.admin.Admin.ApplyBloc:output_type -> fulcrum.admin.ApplyBlocReply
-	19, // 28: fulcrum.admin.Admin.GetBloc:output_type -> fulcrum.admin.GetBlocReply
-	17, // [17:29] is the sub-list for method output_type
-	5,  // [5:17] is the sub-list for method input_type
-	5,  // [5:5] is the sub-list for extension type_name
-	5,  // [5:5] is the sub-list for extension extendee
-	0,  // [0:5] is the sub-list for field type_name
+	26, // 5: fulcrum.admin.DocsReply.docs:type_name -> fulcrum.reeve.Doc
+	0,  // 6: fulcrum.admin.Admin.Status:input_type -> fulcrum.admin.StatusRequest
+	2,  // 7: fulcrum.admin.Admin.Members:input_type -> fulcrum.admin.MembersRequest
+	27, // 8: fulcrum.admin.Admin.Services:input_type -> fulcrum.node.Selector
+	4,  // 9: fulcrum.admin.Admin.Units:input_type -> fulcrum.admin.UnitsRequest
+	7,  // 10: fulcrum.admin.Admin.Upload:input_type -> fulcrum.admin.UploadChunk
+	28, // 11: fulcrum.admin.Admin.GetDoc:input_type -> fulcrum.reeve.DocKey
+	9,  // 12: fulcrum.admin.Admin.Docs:input_type -> fulcrum.admin.DocsRequest
+	11, // 13: fulcrum.admin.Admin.Publishers:input_type -> fulcrum.admin.PublishersRequest
+	26, // 14: fulcrum.admin.Admin.Propose:input_type -> fulcrum.reeve.Doc
+	14, // 15: fulcrum.admin.Admin.Progress:input_type -> fulcrum.admin.ProgressRequest
+	16, // 16: fulcrum.admin.Admin.Evict:input_type -> fulcrum.admin.EvictRequest
+	18, // 17: fulcrum.admin.Admin.ApplyBloc:input_type -> fulcrum.admin.ApplyBlocRequest
+	20, // 18: fulcrum.admin.Admin.GetBloc:input_type -> fulcrum.admin.GetBlocRequest
+	1,  // 19: fulcrum.admin.Admin.Status:output_type -> fulcrum.admin.StatusReply
+	3,  // 20: fulcrum.admin.Admin.Members:output_type -> fulcrum.admin.MembersReply
+	29, // 21: fulcrum.admin.Admin.Services:output_type -> fulcrum.node.Snapshot
+	5,  // 22: fulcrum.admin.Admin.Units:output_type -> fulcrum.admin.UnitsReply
+	8,  // 23: fulcrum.admin.Admin.Upload:output_type -> fulcrum.admin.UploadReply
+	26, // 24: fulcrum.admin.Admin.GetDoc:output_type -> fulcrum.reeve.Doc
+	10, // 25: fulcrum.admin.Admin.Docs:output_type -> fulcrum.admin.DocsReply
+	12, // 26: fulcrum.admin.Admin.Publishers:output_type -> fulcrum.admin.PublishersReply
+	13, // 27: fulcrum.admin.Admin.Propose:output_type -> fulcrum.admin.ProposeReply
+	15, // 28: fulcrum.admin.Admin.Progress:output_type -> fulcrum.admin.ProgressReply
+	17, // 29: fulcrum.admin.Admin.Evict:output_type -> fulcrum.admin.EvictReply
+	19, // 30: fulcrum.admin.Admin.ApplyBloc:output_type -> fulcrum.admin.ApplyBlocReply
+	21, // 31: fulcrum.admin.Admin.GetBloc:output_type -> fulcrum.admin.GetBlocReply
+	19, // [19:32] is the sub-list for method output_type
+	6,  // [6:19] is the sub-list for method input_type
+	6,  // [6:6] is the sub-list for extension type_name
+	6,  // [6:6] is the sub-list for extension extendee
+	0,  // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_protos_admin_admin_proto_init() }
@@ -1264,7 +1362,7 @@ func file_protos_admin_admin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protos_admin_admin_proto_rawDesc), len(file_protos_admin_admin_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

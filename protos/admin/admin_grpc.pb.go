@@ -30,6 +30,7 @@ const (
 	Admin_Units_FullMethodName      = "/fulcrum.admin.Admin/Units"
 	Admin_Upload_FullMethodName     = "/fulcrum.admin.Admin/Upload"
 	Admin_GetDoc_FullMethodName     = "/fulcrum.admin.Admin/GetDoc"
+	Admin_Docs_FullMethodName       = "/fulcrum.admin.Admin/Docs"
 	Admin_Publishers_FullMethodName = "/fulcrum.admin.Admin/Publishers"
 	Admin_Propose_FullMethodName    = "/fulcrum.admin.Admin/Propose"
 	Admin_Progress_FullMethodName   = "/fulcrum.admin.Admin/Progress"
@@ -52,6 +53,8 @@ type AdminClient interface {
 	Upload(ctx context.Context, opts ...grpc.CallOption) (grpc.ClientStreamingClient[UploadChunk, UploadReply], error)
 	// GetDoc finds a signed document.
 	GetDoc(ctx context.Context, in *reeve.DocKey, opts ...grpc.CallOption) (*reeve.Doc, error)
+	// Docs lists the signed documents of a kind that this node has.
+	Docs(ctx context.Context, in *DocsRequest, opts ...grpc.CallOption) (*DocsReply, error)
 	// Publishers says who must sign documents in this bloc.
 	Publishers(ctx context.Context, in *PublishersRequest, opts ...grpc.CallOption) (*PublishersReply, error)
 	// Propose hands a document to the group. One without signatures is signed
@@ -133,6 +136,16 @@ func (c *adminClient) GetDoc(ctx context.Context, in *reeve.DocKey, opts ...grpc
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(reeve.Doc)
 	err := c.cc.Invoke(ctx, Admin_GetDoc_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *adminClient) Docs(ctx context.Context, in *DocsRequest, opts ...grpc.CallOption) (*DocsReply, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DocsReply)
+	err := c.cc.Invoke(ctx, Admin_Docs_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -222,6 +235,8 @@ type AdminServer interface {
 	Upload(grpc.ClientStreamingServer[UploadChunk, UploadReply]) error
 	// GetDoc finds a signed document.
 	GetDoc(context.Context, *reeve.DocKey) (*reeve.Doc, error)
+	// Docs lists the signed documents of a kind that this node has.
+	Docs(context.Context, *DocsRequest) (*DocsReply, error)
 	// Publishers says who must sign documents in this bloc.
 	Publishers(context.Context, *PublishersRequest) (*PublishersReply, error)
 	// Propose hands a document to the group. One without signatures is signed
@@ -263,6 +278,9 @@ func (UnimplementedAdminServer) Upload(grpc.ClientStreamingServer[UploadChunk, U
 }
 func (UnimplementedAdminServer) GetDoc(context.Context, *reeve.DocKey) (*reeve.Doc, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDoc not implemented")
+}
+func (UnimplementedAdminServer) Docs(context.Context, *DocsRequest) (*DocsReply, error) {
+	return nil, status.Error(codes.Unimplemented, "method Docs not implemented")
 }
 func (UnimplementedAdminServer) Publishers(context.Context, *PublishersRequest) (*PublishersReply, error) {
 	return nil, status.Error(codes.Unimplemented, "method Publishers not implemented")
@@ -400,6 +418,24 @@ func _Admin_GetDoc_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Admin_Docs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DocsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(AdminServer).Docs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Admin_Docs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(AdminServer).Docs(ctx, req.(*DocsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Admin_Publishers_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PublishersRequest)
 	if err := dec(in); err != nil {
@@ -527,6 +563,10 @@ var Admin_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetDoc",
 			Handler:    _Admin_GetDoc_Handler,
+		},
+		{
+			MethodName: "Docs",
+			Handler:    _Admin_Docs_Handler,
 		},
 		{
 			MethodName: "Publishers",
