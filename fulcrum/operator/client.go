@@ -16,12 +16,13 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/rpc/service"
 	"fulcrum.example/crux/wire"
 	"fulcrum.example/protos/admin"
 )
 
 // SocketName is the operator's socket in a node's data folder.
-const SocketName = "fulcrum.sock"
+const SocketName = service.SocketName
 
 // Client talks to one node. Errors of its methods have kinds (crux.KindOf).
 type Client struct {

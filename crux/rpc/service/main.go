@@ -150,12 +150,18 @@ func readToken(fd int) (string, error) {
 	return token, nil
 }
 
-// Attach joins the node that listens at socketPath as the client caller: the
-// name by which allow rules know it. It returns once the node has answered, or
-// fails when ctx ends. Close the node after use.
+// SocketName is the socket for clients and operators in a node's data folder.
+const SocketName = "fulcrum.sock"
+
+// Attach joins the node that listens at socketPath (or whose data folder that
+// is) as the client caller: the name by which allow rules know it. It returns
+// once the node has answered, or fails when ctx ends. Close the node after use.
 func Attach(ctx context.Context, socketPath, caller string) (*Node, error) {
 	if !crux.ValidName(caller) {
 		return nil, crux.Errorf("attach", crux.Invalid, "%q is not a caller's name: want 1 to 63 of a-z, 0-9, dot and hyphen", caller)
+	}
+	if st, err := os.Stat(socketPath); err == nil && st.IsDir() {
+		socketPath = filepath.Join(socketPath, SocketName)
 	}
 	if _, err := os.Stat(socketPath); errors.Is(err, os.ErrNotExist) {
 		return nil, crux.Errorf("attach", crux.Unavailable, "there is no socket at %s: is the node up?", socketPath)

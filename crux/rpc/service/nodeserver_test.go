@@ -38,7 +38,7 @@ type bloc struct {
 func newBloc(t *testing.T) *bloc {
 	t.Helper()
 	b := &bloc{t: t, self: rpctest.MemberOf(rpctest.NodeKey(0), netip.MustParseAddrPort("127.0.0.1:7000")),
-		rows: &rpctest.Registry{}, socket: filepath.Join(t.TempDir(), "s"), lease: 30 * time.Second}
+		rows: &rpctest.Registry{}, socket: filepath.Join(t.TempDir(), service.SocketName), lease: 30 * time.Second}
 	b.policy = rpctest.NewPolicy("test", b.self.Key)
 	b.policy.Allow("client", "galumph2", true)
 	b.policy.Allow("galumph2_3", "galumph2", true)

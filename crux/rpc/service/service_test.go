@@ -292,6 +292,11 @@ func TestAttachSaysWhatIsWrong(t *testing.T) {
 			t.Errorf("%s: %v, %v", name, n, err)
 		}
 	}
+	n, err := service.Attach(ctx, filepath.Dir(b.socket), "client")
+	if err != nil {
+		t.Fatal("by the data folder:", err)
+	}
+	n.Close()
 	dead := filepath.Join(t.TempDir(), "dead")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: dead, Net: "unix"})
 	if err != nil {
