@@ -30,7 +30,7 @@ func newBlocNew() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new",
 		Short: "Print a new signed bloc file to standard output",
-		Example: `  fulcrum bloc new --bloc rack7 --bloc-key bloc.key --enrol-node "$(fulcrum node-key)" \
+		Example: `  fulcrum bloc new --bloc rack7 --bloc-key bloc.key --enroll-node "$(fulcrum node-key)" \
       --publisher "$(fulcrum key public publisher.key)" --allow web:default:galumph2 > bloc.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -45,7 +45,7 @@ func newBlocNew() *cobra.Command {
 	f.String("bloc", "", "bloc `ID` (required)")
 	f.String("flock-name", "flock", "flock `name`: flocks of other names never merge with it")
 	f.String("enroll", "listed", "listed, or open: whoever holds the secondary key may join")
-	f.StringArray("enrol-node", nil, "a node's public `key` (repeat for each; see fulcrum node-key)")
+	f.StringArray("enroll-node", nil, "a node's public `key` (repeat for each; see fulcrum node-key)")
 	f.StringArray("allow", nil, "a rule `CALLER:HORDE:API`, each exact or * (repeat)")
 	f.StringArray("publisher", nil, "a publisher's public `key` (repeat)")
 	f.Int("need", 1, "how many publishers must sign")
@@ -66,7 +66,7 @@ func draftBloc(cmd *cobra.Command) (*bloc.Document, error) {
 	d := bloc.New(id, mustString(cmd, "flock-name"))
 	d.Enroll = bloc.Enroll(mustString(cmd, "enroll"))
 	d.Version, _ = f.GetUint64("file-version")
-	if d.Nodes, err = publicKeys(f.GetStringArray("enrol-node")); err != nil {
+	if d.Nodes, err = publicKeys(f.GetStringArray("enroll-node")); err != nil {
 		return nil, err
 	}
 	if d.Publishers, err = publicKeys(f.GetStringArray("publisher")); err != nil {

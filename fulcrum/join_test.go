@@ -80,7 +80,7 @@ func TestWhoMayNotJoinIsTold(t *testing.T) {
 	c := cli{t: t}
 	at := func(last byte) netip.AddrPort { return netip.AddrPortFrom(hostOf(net, last), b.Nodes[0].Addr.Port()) }
 
-	older := c.file("older.json", "bloc", "new", "--bloc", "dev", "--flock-name", "dev", "--bloc-key", filepath.Join(bloc, "bloc.key"), "--file-version", "7", "--enrol-node", c.nodeKey(t.TempDir()))
+	older := c.file("older.json", "bloc", "new", "--bloc", "dev", "--flock-name", "dev", "--bloc-key", filepath.Join(bloc, "bloc.key"), "--file-version", "7", "--enroll-node", c.nodeKey(t.TempDir()))
 	strangers := []struct {
 		name, hint string
 		node       single
@@ -129,7 +129,7 @@ func TestOlderBlocFileOnDisk(t *testing.T) {
 	key, signer := c.file("key", "key", "new"), c.file("bloc.key", "key", "new", "--kind", "bloc")
 	public := c.nodeKey(dir)
 	version := func(v string) string {
-		return c.file("bloc.json", "bloc", "new", "--bloc", "rack7", "--bloc-key", signer, "--enrol-node", public, "--file-version", v)
+		return c.file("bloc.json", "bloc", "new", "--bloc", "rack7", "--bloc-key", signer, "--enroll-node", public, "--file-version", v)
 	}
 	one, two, three := version("1"), version("2"), version("3")
 	at := netip.AddrPortFrom(hostOf(testNet(), 1), 4747)
@@ -143,7 +143,7 @@ func TestOlderBlocFileOnDisk(t *testing.T) {
 	n.ends(ctx, t)
 	c.fails(1, `the bloc file given is version 2, but this node has had version 3: give that one or a newer`,
 		"up", "--addr", at.String(), "--data", dir, "--key-file", key, "--bloc-file", two)
-	foreign := c.file("bloc.json", "bloc", "new", "--bloc", "rack7", "--bloc-key", c.file("bloc.key", "key", "new", "--kind", "bloc"), "--enrol-node", public, "--file-version", "9")
+	foreign := c.file("bloc.json", "bloc", "new", "--bloc", "rack7", "--bloc-key", c.file("bloc.key", "key", "new", "--kind", "bloc"), "--enroll-node", public, "--file-version", "9")
 	c.fails(1, `belongs to bloc rack7, the bloc file given is that of rack7 under key`,
 		"up", "--addr", at.String(), "--data", dir, "--key-file", key, "--bloc-file", foreign)
 }
