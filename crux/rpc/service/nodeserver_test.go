@@ -15,6 +15,7 @@ import (
 
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/rpc/rpctest"
+	"fulcrum.example/crux/rpc/service"
 	"fulcrum.example/crux/wire"
 	"fulcrum.example/protos/node"
 	"fulcrum.example/reeve/keys"
