@@ -1,0 +1,151 @@
+package bed
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"fulcrum.example/crux"
+)
+
+// udpOverhead is what IPv4 and UDP add to each datagram.
+const udpOverhead = 28
+
+// Confab is a node's networking that counts what the node sends, and that can
+// be cut off as if the node's process had been killed.
+type Confab struct {
+	crux.Confab
+	sent atomic.Int64
+
+	mu    sync.Mutex
+	dead  bool
+	parts map[io.Closer]bool
+}
+
+func newConfab(c crux.Confab) *Confab {
+	return &Confab{Confab: c, parts: map[io.Closer]bool{}}
+}
+
+// Sent is how many bytes the node has sent: datagrams with their UDP and IPv4
+// headers, and the bytes written to streams.
+func (c *Confab) Sent() int64 { return c.sent.Load() }
+
+// Cut closes all of the node's sockets, and lets it open no more. What it
+// sends after that is lost; nobody is told.
+func (c *Confab) Cut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.dead = true
+	for p := range c.parts {
+		_ = p.Close() // a killed process hears of no errors either
+	}
+	c.parts = nil
+}
+
+// keep notes a socket that Cut is to close. A node that is cut off already
+// gets none.
+func (c *Confab) keep(p io.Closer) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.dead {
+		_ = p.Close()
+		return net.ErrClosed
+	}
+	c.parts[p] = true
+	return nil
+}
+
+func (c *Confab) forget(p io.Closer) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.parts, p)
+}
+
+func (c *Confab) isDead() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dead
+}
+
+// ListenPacket implements crux.Confab.
+func (c *Confab) ListenPacket(ctx context.Context, port uint16) (crux.Datagrams, error) {
+	d, err := c.Confab.ListenPacket(ctx, port)
+	if err != nil {
+		return nil, err
+	}
+	return &socket{d, c}, c.keep(d)
+}
+
+// Dial implements crux.Confab.
+func (c *Confab) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+	if c.isDead() {
+		return nil, net.ErrClosed
+	}
+	conn, err := c.Confab.Dial(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	return &stream{conn, c}, c.keep(conn)
+}
+
+// Listen implements crux.Confab.
+func (c *Confab) Listen(ctx context.Context, port uint16) (net.Listener, error) {
+	l, err := c.Confab.Listen(ctx, port)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{l, c}, c.keep(l)
+}
+
+type socket struct {
+	crux.Datagrams
+	c *Confab
+}
+
+func (s *socket) WriteTo(b []byte, to netip.AddrPort) error {
+	s.c.sent.Add(int64(len(b) + udpOverhead))
+	if err := s.Datagrams.WriteTo(b, to); err != nil && !s.c.isDead() {
+		return err
+	}
+	return nil
+}
+
+func (s *socket) Close() error {
+	if s.c.isDead() {
+		return nil // Cut closed it
+	}
+	s.c.forget(s.Datagrams)
+	return s.Datagrams.Close()
+}
+
+type listener struct {
+	net.Listener
+	c *Confab
+}
+
+func (l *listener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &stream{conn, l.c}, l.c.keep(conn)
+}
+
+type stream struct {
+	net.Conn
+	c *Confab
+}
+
+func (s *stream) Write(b []byte) (int, error) {
+	n, err := s.Conn.Write(b)
+	s.c.sent.Add(int64(n))
+	return n, err
+}
+
+func (s *stream) Close() error {
+	s.c.forget(s.Conn)
+	return s.Conn.Close()
+}
