@@ -51,6 +51,7 @@ type testNode struct {
 	server  *grpc.Server
 	reeve   *reeve.Reeve
 	steward *service.Steward
+	adopts  bool // its services outlived it: the test says when it is ready
 	conns   map[crux.NodeID]*grpc.ClientConn
 	mu      sync.Mutex
 }
@@ -214,6 +215,9 @@ func (x *testNode) open() {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !x.adopts {
+		x.reeve.Ready()
+	}
 	x.steward, err = service.Open(service.Config{Members: members{x}, Reeve: x.reeve, Dial: x.dial, Peer: peerOf})
 	if err != nil {
 		t.Fatal(err)
@@ -350,7 +354,7 @@ func TestRestartedNodeKeepsOldRowsUntilItIsReady(t *testing.T) {
 	g.allSee("kept1", 1)
 	g.allSee("ended1", 1)
 	x.stop()
-	x.inc = 2
+	x.inc, x.adopts = 2, true
 	g.lead(0)
 	x.open()
 	x.put("kept1_0", 1000) // adopted: the same endpoint, a new incarnation
