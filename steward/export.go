@@ -62,12 +62,22 @@ func (t *Table) Owned(now time.Time, id crux.NodeID) (out Delta) {
 	return out
 }
 
+// Said returns a node's latest digest, while the lease that it gives lasts.
+func (t *Table) Said(now time.Time, id crux.NodeID) (d HeldDigest, ok bool) {
+	o := t.owners[id]
+	if o == nil || o.digest == nil || o.ends <= t.at(now) {
+		return HeldDigest{}, false
+	}
+	return HeldDigest{*o.digest, time.Duration(o.ends - t.at(now))}, true
+}
+
 func (t *Table) whole(now time.Time, id crux.NodeID, o *owner, out *Delta) {
 	t.collect(now, o, out, func(entry) bool { return true })
-	if o.digest == nil || o.ends <= t.at(now) {
+	d, ok := t.Said(now, id)
+	if !ok {
 		return
 	}
-	out.Digests = append(out.Digests, HeldDigest{*o.digest, time.Duration(o.ends - t.at(now))})
+	out.Digests = append(out.Digests, d)
 	if o.holds {
 		out.Full = append(out.Full, id)
 	}

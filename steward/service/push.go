@@ -193,11 +193,11 @@ func (p *pusher) nodesLocked(m *pb.FromSteward) {
 			return
 		}
 		delete(p.todo, id)
-		d := p.r.table.Owned(now, id)
-		if !full {
-			d.Rows, d.Full = nil, nil
+		if full {
+			addDelta(m, p.r.table.Owned(now, id))
+		} else if d, ok := p.r.table.Said(now, id); ok {
+			addDelta(m, steward.Delta{Digests: []steward.HeldDigest{d}})
 		}
-		addDelta(m, d)
 	}
 }
 
