@@ -10,8 +10,7 @@ import (
 type follow struct {
 	heard   time.Duration // when, 0: never
 	members uint32        // how many there are, says the leader
-	state   crux.MemberState
-	moving  bool
+	moving  bool          // the flock is merging into another
 }
 
 // staleGrace is how long after a node joined word that it is elsewhere may have
@@ -29,7 +28,8 @@ func (m *Machine) scan() {
 		// It was this node that was silent. What the members answered
 		// meanwhile is still to be read.
 		for _, mb := range l.ring {
-			mb.heard += gap
+			mb.heard = min(mb.heard+gap, m.now)
+			mb.lostAt = min(mb.lostAt+gap, m.now)
 		}
 	}
 	l.scanned = m.now
@@ -148,10 +148,7 @@ func (m *Machine) onBeat(p *Packet, b *Beat) {
 // hear notes a beat of the leader, or of who is about to be.
 func (m *Machine) hear(b *Beat) {
 	f := &m.follow
-	if f.state != b.State || f.members != b.Members {
-		m.view.change()
-	}
-	f.heard, f.members, f.state, f.moving = m.now, b.Members, b.State, b.Moving
+	f.heard, f.members, f.moving = m.now, b.Members, b.Moving
 	m.vote.heard = m.now // a Release takes back the vote, not this promise
 	m.restElection()
 	if m.leader != nil {
@@ -178,6 +175,9 @@ func (m *Machine) tellStale(p *Packet, flock crux.FlockID, epoch uint64) {
 	m.ignore()
 	if m.join != nil && m.join.target.Flock == flock {
 		return // on the way there: the Grant was overtaken
+	}
+	if m.leader != nil && m.leader.ID == p.Sender && flock == m.flock {
+		return // the leader's own, overtaken by its newer word
 	}
 	if m.Peer(p.Sender) != nil {
 		m.reply(p, &Stale{Flock: flock, Epoch: epoch, Now: m.summary()})

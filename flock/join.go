@@ -141,6 +141,8 @@ func (m *Machine) admit(p *Packet, j *Join, o *Offer) OfferCode {
 		return m.admitMerge(p, j)
 	case m.merge != nil || !m.acting():
 		return OfferBusy
+	case m.list.count >= maxMembers:
+		return OfferPastLimit
 	case !m.pending.put(m.now, j.Record, false):
 		return OfferBusy
 	}
@@ -349,6 +351,8 @@ type pendingRecord struct {
 	rec   *Record
 	until time.Duration
 	merge bool
+	seed  uint64
+	shown []*Record // the proof of size under that seed
 }
 
 func newPending() *pending { return &pending{byID: map[crux.NodeID]pendingRecord{}} }
@@ -368,8 +372,19 @@ func (q *pending) put(now time.Duration, r *Record, merge bool) bool {
 			return false
 		}
 	}
-	q.byID[r.ID] = pendingRecord{r, now + pendingFor, merge}
+	q.byID[r.ID] = pendingRecord{rec: r, until: now + pendingFor, merge: merge}
 	return true
+}
+
+// proof returns what make makes, the same for all pages that one node asks for
+// under one seed: the list may change meanwhile.
+func (q *pending) proof(id crux.NodeID, seed uint64, make func() []*Record) []*Record {
+	e := q.byID[id]
+	if e.shown == nil || e.seed != seed {
+		e.seed, e.shown = seed, make()
+		q.byID[id] = e
+	}
+	return e.shown
 }
 
 func (q *pending) get(id crux.NodeID) *Record { return q.byID[id].rec }

@@ -17,6 +17,7 @@ type leadership struct {
 	leaseUntil time.Duration
 	leaseAt    time.Duration // when to reckon it anew
 	acting     bool
+	stopped    time.Duration // when it noticed that it no longer acts
 	scanned    time.Duration
 	beatAt     time.Duration
 
@@ -169,11 +170,7 @@ func (m *Machine) evict(id crux.NodeID) error {
 	}
 	m.send(mb.entry.Record, &Dismiss{Flock: m.flock, Code: OfferEvicted})
 	m.removeMember(mb, Evicted)
-	l := m.lead
-	l.isReady = false
-	l.dirtyAt = m.now - calmDownMax
-	m.abandonAdvance()
-	l.notBefore = m.now
+	m.renewKey()
 	m.log.Info("evicted a member", "node", id)
 	return nil
 }
@@ -219,9 +216,16 @@ func (l *leadership) hopeless() bool {
 	return 2*n <= l.voters
 }
 
-func (l *leadership) nextTick() time.Duration {
+func (m *Machine) nextLead() time.Duration {
+	l := m.lead
 	t := min(l.beatAt, l.pushAt)
-	if l.acting {
+	switch {
+	case !l.acting:
+	case l.next != nil:
+		t = min(t, l.leaseUntil, l.next.again, l.next.over)
+	case l.dirty && !m.frozen():
+		t = min(t, l.leaseUntil, max(l.notBefore, min(l.changedAt+calmDown, l.dirtyAt+calmDownMax)))
+	default:
 		t = min(t, l.leaseUntil)
 	}
 	return t
@@ -237,13 +241,13 @@ func (m *Machine) tickLead() {
 		m.reckonLease()
 	}
 	if a := m.acting(); a != l.acting {
-		l.acting = a
+		l.acting, l.stopped = a, m.now
 		m.view.change()
 	}
 	if m.now >= l.pushAt {
 		m.push()
 	}
-	if !l.acting && m.merge == nil && (m.now > l.leaseUntil+regroupAfter || l.hopeless()) {
+	if !l.acting && m.merge == nil && (m.now > l.stopped+regroupAfter || l.hopeless()) {
 		m.regroup(m.reachable())
 		return
 	}

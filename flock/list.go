@@ -22,6 +22,7 @@ type list struct {
 	lines map[crux.NodeID]*Entry
 	log   []*Entry // by version; lines that were replaced are skipped
 	stale int      // how many in log were replaced
+	tombs int      // lines that say Gone
 	slots []*Entry // by slot: the tree
 	have  spans
 	hash  uint64 // over the lines of members
@@ -60,6 +61,9 @@ func (l *list) put(e *Entry) bool {
 			return false
 		}
 		l.stale++
+		if old.State == Gone {
+			l.tombs--
+		}
 		l.hash -= old.digest()
 		if old.member() {
 			l.count--
@@ -70,11 +74,17 @@ func (l *list) put(e *Entry) bool {
 	}
 	l.lines[e.Record.ID] = e
 	l.hash += e.digest()
-	if e.member() {
+	switch {
+	case e.member():
 		l.count++
 		l.place(e)
+	case e.State == Gone:
+		l.tombs++
 	}
 	l.insert(e)
+	if l.tombs > maxTombs {
+		l.bury()
+	}
 	return true
 }
 
@@ -103,6 +113,21 @@ func (l *list) insert(e *Entry) {
 	l.log = append(l.log, nil)
 	copy(l.log[i+1:], l.log[i:])
 	l.log[i] = e
+}
+
+// bury forgets the older half of those who are gone. Whoever has not heard by
+// now that they are learns it by fetching the whole list.
+func (l *list) bury() {
+	drop := l.tombs / 2
+	for _, e := range l.log {
+		if drop > 0 && e.State == Gone && l.lines[e.Record.ID] == e {
+			delete(l.lines, e.Record.ID)
+			l.stale++
+			l.tombs--
+			drop--
+		}
+	}
+	l.compact()
 }
 
 func (l *list) compact() {

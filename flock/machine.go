@@ -86,7 +86,7 @@ func (m *Machine) Start(now time.Duration) Ready {
 // Receive takes in a message.
 func (m *Machine) Receive(now time.Duration, p *Packet) Ready {
 	m.begin(now)
-	if m.ended || p.Message == nil || p.Sender == m.id {
+	if m.ended || m.leaving > 0 || p.Message == nil || p.Sender == m.id || p.Sender.IsZero() {
 		m.stats.Ignored++
 		return m.end()
 	}
@@ -108,21 +108,21 @@ func (m *Machine) Tick(now time.Duration) Ready {
 
 // NextTick is when Tick has something to do again.
 func (m *Machine) NextTick() time.Duration {
-	if m.ended {
+	switch {
+	case m.ended:
 		return never
+	case m.leaving > 0:
+		return m.leaveAt
 	}
 	t := min(m.probe.next, m.elect.at, m.sync.at, m.keys.expires(), m.view.expires())
 	if m.lead != nil {
-		t = min(t, m.lead.nextTick())
+		t = min(t, m.nextLead())
 	}
 	if m.join != nil {
 		t = min(t, m.join.at)
 	}
 	if m.merge != nil {
 		t = min(t, m.merge.at, m.merge.over)
-	}
-	if m.leaving > 0 {
-		t = min(t, m.leaveAt)
 	}
 	return t
 }
@@ -134,6 +134,7 @@ func (m *Machine) SetFile(now time.Duration, f Bloc) Ready {
 	if f != m.cfg.File {
 		m.cfg.File = f
 		m.touchFile()
+		m.dropUnlisted()
 	}
 	return m.end()
 }
@@ -166,8 +167,8 @@ func (m *Machine) Peer(id crux.NodeID) *Record {
 		}
 	}
 	consider(m.leader)
-	if e := m.list.get(id); e != nil && e.State != Evicted {
-		consider(e.Record)
+	if e := m.list.get(id); e != nil && (e.State != Evicted || m.role == Leader) {
+		consider(e.Record) // who was evicted is heard by the leader only, to be told so
 	}
 	consider(m.pending.get(id))
 	if m.join != nil {
@@ -180,6 +181,9 @@ func (m *Machine) Peer(id crux.NodeID) *Record {
 		if e := m.prev.get(id); e != nil {
 			consider(e.Record)
 		}
+	}
+	if best != nil && !m.listed(best) {
+		return nil // another bloc file came since, or its line was never the leader's
 	}
 	return best
 }
@@ -204,8 +208,11 @@ func (m *Machine) end() Ready {
 
 // runTimers does what is due, subject by subject.
 func (m *Machine) runTimers() {
-	if m.leaving > 0 && m.now >= m.leaveAt {
-		m.sendLeaves()
+	if m.leaving > 0 {
+		if m.now >= m.leaveAt {
+			m.sendLeaves()
+		}
+		return // nothing else: it is going
 	}
 	if m.lead != nil {
 		m.tickLead()
@@ -234,6 +241,13 @@ func (m *Machine) runTimers() {
 
 // dispatch hands a message to its handler.
 func (m *Machine) dispatch(p *Packet) {
+	if e := m.list.get(p.Sender); e != nil && e.State == Evicted && p.Message.Sealing() != Discovery {
+		m.ignore()
+		if m.role == Leader && p.Message.Sealing() == Pair {
+			m.reply(p, &Dismiss{Flock: m.flock, Code: OfferEvicted})
+		}
+		return
+	}
 	switch msg := p.Message.(type) {
 	case *Hello:
 		m.onHello(p, msg)

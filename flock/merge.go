@@ -193,7 +193,7 @@ func (m *Machine) onProofAsk(p *Packet, q *ProofAsk) {
 		m.ignore()
 		return
 	}
-	rs := m.list.proof(m.flock, q.Seed)
+	rs := m.pending.proof(p.Sender, q.Seed, func() []*Record { return m.list.proof(m.flock, q.Seed) })
 	pages := max(1, (len(rs)+perPage-1)/perPage)
 	if int(q.Page) >= pages {
 		m.ignore()
@@ -215,18 +215,24 @@ func (m *Machine) onProof(p *Packet, pr *Proof) {
 		m.ignore()
 		return
 	}
-	if g.pages == nil {
+	first := g.pages == nil
+	if first {
 		g.pages = make([][]*Record, pr.Pages)
 	}
 	if int(pr.Pages) != len(g.pages) {
 		m.stopMerge()
 		return
 	}
+	if g.pages[pr.Page] != nil {
+		return
+	}
 	g.pages[pr.Page] = append([]*Record{}, pr.Records...)
 	rs := []*Record{}
 	for _, pg := range g.pages {
 		if pg == nil {
-			m.askProof()
+			if first {
+				m.askProof()
+			}
 			return
 		}
 		rs = append(rs, pg...)
@@ -289,9 +295,7 @@ func (m *Machine) tickMove() {
 		return
 	}
 	to := g.target
-	m.merge = nil
-	m.stepDown()
-	m.elect.at = m.now + m.jitter(mergeOver)
+	m.found() // alone, so that what is left of the old flock holds it no more
 	m.startJoin(to)
 }
 

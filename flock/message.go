@@ -57,7 +57,7 @@ const (
 	MaxPacket = 1232                 // UDP payload: what IPv6 always carries
 	Overhead  = 52 + 16              // header with its tag, and the AEAD's tag
 	MaxBody   = MaxPacket - Overhead // 1164
-	HelloSize = 2*maxSummary + 1     // every Hello is padded to this
+	HelloSize = JoinSize             // every Hello is padded to this: a Join may be the answer
 	// JoinSize is what every Join is padded to. It is more than the longest
 	// Offer, so that an answer is never longer than the question.
 	JoinSize = maxRecord + 16 + 8 + 1 + maxSummary

@@ -27,7 +27,6 @@ const (
 	aloneAfter    = 5 * time.Second // of hearing no leader while others do
 
 	removeAfter = 60 * time.Second // of being Lost
-	tombFor     = 5 * time.Minute
 
 	pushDelay  = 20 * time.Millisecond // the leader gathers changes for so long
 	pullGap    = 40 * time.Millisecond // packets overtake one another: wait so long
@@ -61,8 +60,10 @@ const (
 	maxBad     = 64
 	maxHints   = 16
 	maxFormer  = 64
-	maxPropose = 4  // proposals seen for the next epoch
-	sample     = 24 // members in a proof of size
+	maxPropose = 4 // proposals seen for the next epoch
+	maxMembers = 1 << 15
+	maxTombs   = 4096 // lines of nodes that are gone
+	sample     = 24   // members in a proof of size
 )
 
 // beatEvery is the time between two beats to one member.

@@ -85,7 +85,7 @@ func (m *Machine) interval() time.Duration {
 	case n == 1 && fresh:
 		return 20 * time.Millisecond
 	case n == 1:
-		return 300 * time.Millisecond
+		return 500 * time.Millisecond
 	case fresh && n < 64:
 		return 100 * time.Millisecond
 	case fresh:
@@ -253,7 +253,7 @@ func (m *Machine) consider(s *Summary, first bool) {
 		return
 	}
 	if s.Flock == m.flock {
-		if s.Epoch > m.epoch.Epoch && m.role == Candidate {
+		if s.Epoch > m.epoch.Epoch && (m.role == Candidate || m.role == Leader && !m.acting()) {
 			m.startJoin(*s)
 		}
 		return
@@ -282,7 +282,7 @@ func (m *Machine) act() {
 		if m.now-m.elect.since > regroupAfter/2 {
 			m.startJoin(pb.best)
 		}
-	case !own.less(&pb.best):
+	case !own.less(&pb.best), m.follow.moving:
 	case m.role == Leader:
 		m.startMerge(pb.best)
 	case m.leader != nil && m.now-pb.told > 4*pullGap:

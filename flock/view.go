@@ -110,12 +110,12 @@ func (m *Machine) View() *crux.View {
 	return out
 }
 
-// members are the list's, this node among them, and those of the former flock
-// while the list is not whole.
+// members are the list's that the bloc file admits, this node among them, and
+// those of the former flock while the list is not whole.
 func (m *Machine) members() []crux.Member {
 	out := make([]crux.Member, 0, m.list.count+1)
 	m.list.each(func(e *Entry) {
-		if e.member() {
+		if e.member() && (e.Record.ID == m.id || m.listed(e.Record)) {
 			out = append(out, memberOf(e))
 		}
 	})
@@ -123,11 +123,11 @@ func (m *Machine) members() []crux.Member {
 	if e := m.list.get(m.id); e == nil || !e.member() {
 		out = append(out, self)
 	}
-	if m.synced() {
+	if m.synced() && m.join == nil {
 		m.view.carry = nil
 	}
 	for _, c := range m.view.carry {
-		if m.list.get(c.ID) == nil && c.ID != m.id {
+		if m.list.get(c.ID) == nil && c.ID != m.id && m.cfg.Enrolled(c.Key) {
 			out = append(out, c)
 		}
 	}
@@ -144,7 +144,7 @@ func (m *Machine) Status() Status {
 	if m.leader != nil && m.role != Candidate {
 		s.Leader = m.leader.ID
 	}
-	if m.lead != nil {
+	if m.lead != nil && m.leaving == 0 {
 		s.Lease = m.lead.leaseUntil
 	}
 	return s

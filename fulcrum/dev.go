@@ -84,6 +84,7 @@ func runDev(ctx context.Context, cmd *cobra.Command, v *viper.Viper) (err error)
 	if err != nil {
 		return err
 	}
+	defer b.Close()
 	defer func() {
 		fmt.Fprintln(cmd.ErrOrStderr(), "ending the nodes …")
 		if serr := b.StopAll(closeTimeout + 5*time.Second); err == nil {

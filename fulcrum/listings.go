@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
@@ -12,26 +14,27 @@ import (
 	"fulcrum.example/fulcrum/operator"
 )
 
-func newStatus() *cobra.Command {
+// newListing makes a command that asks a node one thing and prints it, as a
+// table or with -o json.
+func newListing[T any](use, short, example string,
+	ask func(ctx context.Context, c *operator.Client, v *viper.Viper) (T, error),
+	show func(w io.Writer, t T) error) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "status",
-		Short:   "Say how the node and its flock fare",
-		Example: "  fulcrum status\n  fulcrum status --node /tmp/dev/node2 -o json",
-		Args:    cobra.NoArgs,
+		Use: use, Short: short, Example: example, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			asJSON, err := wantJSON(cmd)
 			if err != nil {
 				return err
 			}
-			return withNode(cmd, func(ctx context.Context, c *operator.Client, _ *viper.Viper) error {
-				s, err := c.Status(ctx)
+			return withNode(cmd, func(ctx context.Context, c *operator.Client, v *viper.Viper) error {
+				t, err := ask(ctx, c, v)
 				if err != nil {
 					return err
 				}
 				if asJSON {
-					return printJSON(cmd.OutOrStdout(), s)
+					return printJSON(cmd.OutOrStdout(), t)
 				}
-				return printStatus(cmd, s)
+				return show(cmd.OutOrStdout(), t)
 			})
 		},
 	}
@@ -40,7 +43,16 @@ func newStatus() *cobra.Command {
 	return cmd
 }
 
-func printStatus(cmd *cobra.Command, s operator.Status) error {
+func newStatus() *cobra.Command {
+	return newListing("status", "Say how the node and its flock fare",
+		"  fulcrum status\n  fulcrum status --node /tmp/dev/node2 -o json",
+		func(ctx context.Context, c *operator.Client, _ *viper.Viper) (operator.Status, error) {
+			return c.Status(ctx)
+		},
+		showStatus)
+}
+
+func showStatus(w io.Writer, s operator.Status) error {
 	name := func(id *crux.NodeID) string {
 		switch {
 		case id == nil:
@@ -50,14 +62,13 @@ func printStatus(cmd *cobra.Command, s operator.Status) error {
 		}
 		return id.String()
 	}
-	w := cmd.OutOrStdout()
 	fmt.Fprintf(w, "bloc      %s\nflock     %s %q, epoch %d\n", s.Bloc, s.Flock, s.Name, s.Epoch)
 	fmt.Fprintf(w, "node      %s\nleader    %s\nmembers   %d\nsteward   %s\n", s.Node, name(s.Leader), s.Members, name(s.Steward))
 	whole := "whole: every member has reported"
 	if !s.Whole {
 		whole = "filling: not every member has reported yet"
 	}
-	fmt.Fprintf(w, "services  %d (%s)\n", s.Services, whole)
+	_, err := fmt.Fprintf(w, "services  %d (%s)\n", s.Services, whole)
 	if s.Open {
 		fmt.Fprintln(w, "warning   enrolment is open: whoever holds the secondary key may join")
 	}
@@ -68,81 +79,47 @@ func printStatus(cmd *cobra.Command, s operator.Status) error {
 		}
 		fmt.Fprintf(w, "hint      %s (%s, from %s)\n", h.Text, sure, h.From)
 	}
-	return nil
+	return err
 }
 
 func newMembers() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "members",
-		Short:   "List the members of the flock",
-		Example: "  fulcrum members -o json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			asJSON, err := wantJSON(cmd)
-			if err != nil {
-				return err
-			}
-			return withNode(cmd, func(ctx context.Context, c *operator.Client, _ *viper.Viper) error {
-				list, err := c.Members(ctx)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return printJSON(cmd.OutOrStdout(), list)
-				}
-				rows := make([][]string, 0, len(list))
-				for _, m := range list {
-					mark := ""
-					if m.Leader {
-						mark = "leader"
-					}
-					rows = append(rows, []string{m.ID.String(), m.Addr.String(), m.State, mark})
-				}
-				return printTable(cmd.OutOrStdout(), []string{"NODE", "ADDRESS", "STATE", ""}, rows)
-			})
+	return newListing("members", "List the members of the flock", "  fulcrum members -o json",
+		func(ctx context.Context, c *operator.Client, _ *viper.Viper) ([]operator.Member, error) {
+			return c.Members(ctx)
 		},
-	}
-	addNode(cmd)
-	addOutput(cmd)
-	return cmd
+		func(w io.Writer, list []operator.Member) error {
+			rows := make([][]string, 0, len(list))
+			for _, m := range list {
+				mark := ""
+				if m.Leader {
+					mark = "leader"
+				}
+				rows = append(rows, []string{m.ID.String(), m.Addr.String(), m.State, mark})
+			}
+			return printTable(w, []string{"NODE", "ADDRESS", "STATE", ""}, rows)
+		})
 }
 
 func newServices() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "services",
-		Short:   "List the registry: which service listens where",
-		Example: "  fulcrum services --api galumph2\n  fulcrum services --inst galumph2_4 -o json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			asJSON, err := wantJSON(cmd)
+	cmd := newListing("services", "List the registry: which service listens where",
+		"  fulcrum services --api galumph2\n  fulcrum services --inst galumph2_4 -o json",
+		func(ctx context.Context, c *operator.Client, v *viper.Viper) ([]operator.Service, error) {
+			sel, err := selectorOf(v)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			return withNode(cmd, func(ctx context.Context, c *operator.Client, v *viper.Viper) error {
-				sel, err := selectorOf(v)
-				if err != nil {
-					return err
-				}
-				list, err := c.Services(ctx, sel)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return printJSON(cmd.OutOrStdout(), list)
-				}
-				rows := make([][]string, 0, len(list))
-				for _, s := range list {
-					rows = append(rows, []string{string(s.Inst), s.Node.String(), string(s.NetID), string(s.Horde), s.Status})
-				}
-				return printTable(cmd.OutOrStdout(), []string{"INSTANCE", "NODE", "ADDRESS", "HORDE", "STATUS"}, rows)
-			})
+			return c.Services(ctx, sel)
 		},
-	}
+		func(w io.Writer, list []operator.Service) error {
+			rows := make([][]string, 0, len(list))
+			for _, s := range list {
+				rows = append(rows, []string{string(s.Inst), s.Node.String(), string(s.NetID), string(s.Horde), s.Status})
+			}
+			return printTable(w, []string{"INSTANCE", "NODE", "ADDRESS", "HORDE", "STATUS"}, rows)
+		})
 	cmd.Flags().String("api", "", "only this `API`, as galumph2")
 	cmd.Flags().String("inst", "", "only this `instance` version, as galumph2_3")
 	cmd.Flags().String("horde", "", "only this `horde`")
-	addNode(cmd)
-	addOutput(cmd)
 	return cmd
 }
 
@@ -165,44 +142,33 @@ func selectorOf(v *viper.Viper) (sel crux.Selector, err error) {
 }
 
 func newUnits() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "units",
-		Short: "List what picket runs on this node, and where it logs",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			asJSON, err := wantJSON(cmd)
-			if err != nil {
-				return err
-			}
-			return withNode(cmd, func(ctx context.Context, c *operator.Client, _ *viper.Viper) error {
-				list, err := c.Units(ctx)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return printJSON(cmd.OutOrStdout(), list)
-				}
-				return printUnits(cmd, list)
-			})
+	return newListing("units", "List what picket runs on this node; -o json says where each logs", "  fulcrum units -o json",
+		func(ctx context.Context, c *operator.Client, _ *viper.Viper) ([]operator.Unit, error) {
+			return c.Units(ctx)
 		},
-	}
-	addNode(cmd)
-	addOutput(cmd)
-	return cmd
+		func(w io.Writer, list []operator.Unit) error {
+			rows := make([][]string, 0, len(list))
+			for _, u := range list {
+				pid := "-" // inside fulcrum, or not running
+				if u.PID != 0 {
+					pid = strconv.Itoa(u.PID)
+				}
+				rows = append(rows, []string{u.Inst, u.Horde, u.Kind, u.State, pid, strconv.Itoa(u.Restarts), ago(u.Since)})
+			}
+			err := printTable(w, []string{"INSTANCE", "HORDE", "KIND", "STATE", "PID", "RESTARTS", "SINCE"}, rows)
+			for _, u := range list {
+				if u.Error != "" {
+					fmt.Fprintln(w, u.Inst+": "+strings.TrimPrefix(u.Error, u.Inst+": ")+logOf(u))
+				}
+			}
+			return err
+		})
 }
 
-func printUnits(cmd *cobra.Command, list []operator.Unit) error {
-	rows := make([][]string, 0, len(list))
-	for _, u := range list {
-		rows = append(rows, []string{u.Inst, u.Horde, u.Kind, u.State, strconv.Itoa(u.PID), strconv.Itoa(u.Restarts), ago(u.Since)})
+// logOf says where a unit that fares badly logs.
+func logOf(u operator.Unit) string {
+	if u.Log == "" || strings.Contains(u.Error, u.Log) {
+		return ""
 	}
-	if err := printTable(cmd.OutOrStdout(), []string{"INSTANCE", "HORDE", "KIND", "STATE", "PID", "RESTARTS", "SINCE"}, rows); err != nil {
-		return err
-	}
-	for _, u := range list {
-		if u.Error != "" {
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", u.Inst, u.Error)
-		}
-	}
-	return nil
+	return " (log: " + u.Log + ")"
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/viper"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/bloc"
 	"fulcrum.example/fulcrum/operator"
 )
 
@@ -49,6 +50,9 @@ keeps it, and passes it on to the flock.`,
 			text, err := readBlocFile(args[0])
 			if err != nil {
 				return err
+			}
+			if _, err := bloc.Parse(text); err != nil {
+				return crux.Wrap(args[0], err)
 			}
 			return withNode(cmd, func(ctx context.Context, c *operator.Client, _ *viper.Viper) error {
 				version, err := c.ApplyBloc(ctx, text)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -119,11 +120,30 @@ func rollout(ctx context.Context, cmd *cobra.Command, c *operator.Client, v *vip
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return c.Follow(ctx, horde, inst, version, func(p operator.Progress) {
-		what := p.String()
-		if p.Done {
-			what = fmt.Sprintf("done: %d of %d serve", p.Serving, p.Want)
-		}
-		fmt.Fprintf(out, "%6.1fs  %s\n", time.Since(start).Seconds(), what)
-	})
+	return c.Follow(ctx, horde, inst, version, (&progressPrinter{out: out, start: start}).print)
+}
+
+// progressPrinter prints how a rollout comes along: at once what was reached,
+// and now and then what it waits for, which may change back and forth.
+type progressPrinter struct {
+	out     io.Writer
+	start   time.Time
+	last    operator.Progress
+	printed time.Time
+}
+
+// waitEvery is how often a change of what is waited for is worth a line.
+const waitEvery = time.Second
+
+func (p *progressPrinter) print(now operator.Progress) {
+	reached := now.Done != p.last.Done || now.Serving != p.last.Serving || now.Old != p.last.Old
+	if now == p.last || !reached && time.Since(p.printed) < waitEvery {
+		return
+	}
+	p.last, p.printed = now, time.Now()
+	what := now.String()
+	if now.Done {
+		what = fmt.Sprintf("done: %d of %d serve", now.Serving, now.Want)
+	}
+	fmt.Fprintf(p.out, "%6.1fs  %s\n", time.Since(p.start).Seconds(), what)
 }

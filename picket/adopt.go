@@ -3,11 +3,13 @@ package picket
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/picket/socket"
 )
 
 // adoptAll takes up what an earlier fulcrum left: children that live are
@@ -45,10 +47,13 @@ func (p *Picket) adopt(u *unit, r record) instance {
 		p.cfg.Log.Warn("a child of an earlier fulcrum is gone and is started again", "inst", u.Inst, "pid", r.PID, "why", err)
 		return nil
 	}
-	c := &child{p: p, u: u, process: process}
+	c := &child{p: p, u: u, process: process, logFrom: r.LogFrom}
 	dir, err := p.serviceDir(u)
 	if err == nil {
-		c.socket, err = p.listen(u, dir, filepath.Join(p.cfg.Dir, socketsDir, r.Socket), r.Token)
+		var l net.Listener
+		if l, err = socket.Listen(filepath.Join(p.cfg.Dir, socketsDir, r.Socket)); err == nil {
+			c.socket = p.answer(l, u, dir, r.Token)
+		}
 	}
 	if err != nil {
 		u.blame(err)

@@ -227,3 +227,44 @@ func TestSocketWantsItsToken(t *testing.T) {
 		t.Errorf("attached without a token: %v, %v", n, err)
 	}
 }
+
+func TestAdoptedChildThatCannotBeReachedIsReplaced(t *testing.T) {
+	t.Parallel()
+	dir, addr := dirFor(t), newAddr()
+	killedOwner(t, dir, addr)
+	old := readRecord(t, dir, "galumph2_3")
+	path := filepath.Join(dir, "run", old.Socket)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(path, 0o700); err != nil { // no socket can be made here
+		t.Fatal(err)
+	}
+	w, err := newWorld(dir, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.ring.Close() })
+	w.cfg.Log = logTo(t)
+	p, err := picket.Open(w.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { shutdown(t, w, p) })
+	if syscall.Kill(old.PID, 0) == nil && !zombie(old.PID) {
+		t.Errorf("process %d, which cannot be reached, lives on beside its successor", old.PID)
+	}
+	if s := untilServing(t, w, p, "galumph2_3"); s.PID == old.PID || s.Restarts != 1 {
+		t.Errorf("it is %+v", s)
+	}
+	<-p.AdoptionDone()
+	if s := untilServing(t, w, p, "galumph2_4"); s.Restarts != 0 {
+		t.Errorf("its neighbour is %+v", s)
+	}
+}
+
+// zombie says whether a process has ended and was not waited for yet.
+func zombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && strings.Contains(string(stat), ") Z ")
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
+	"net"
 	"path/filepath"
 	"sync"
 	"syscall"
@@ -20,6 +22,7 @@ type child struct {
 	u       *unit
 	process *run.Child
 	socket  *socket.Child
+	logFrom int64 // where in its log this process began
 	once    sync.Once
 }
 
@@ -36,7 +39,9 @@ func (p *Picket) begin(ctx context.Context, u *unit, restarts int) (instance, er
 }
 
 // beginChild fetches the artifact, listens on a new socket, and starts the
-// process. The artifact is pinned until release.
+// process. Its socket is answered, without which it serves nothing, only when
+// the process is on record: what serves, the next fulcrum finds. The artifact is
+// pinned until release.
 func (p *Picket) beginChild(ctx context.Context, u *unit, dir string, restarts int) (_ instance, err error) {
 	p.cfg.Artifacts.Pin(u.Checksum)
 	defer func() {
@@ -60,41 +65,36 @@ func (p *Picket) beginChild(ctx context.Context, u *unit, dir string, restarts i
 	if _, err := rand.Read(token[:]); err != nil {
 		return nil, crux.Wrap("make token", err)
 	}
-	s, err := p.listen(u, dir, path, hex.EncodeToString(token[:]))
-	if err != nil {
-		return nil, err
-	}
-	process, err := run.Start(run.Spec{
-		Self: p.cfg.Self, Unit: u.Unit, Artifact: artifact, Socket: path, Token: token, Dir: dir, Log: log,
-	})
-	if err != nil {
-		s.Close()
-		p.beats.Leave(ctx, u.Key())
-		return nil, err
-	}
-	r := record{
-		Unit: u.Unit, PID: process.PID(), StartTime: process.StartTime(), Boot: bootID(), Token: hex.EncodeToString(token[:]),
-		Socket: filepath.Base(path), Restarts: restarts,
-	}
-	if err := r.save(p.cfg.Dir); err != nil {
-		p.cfg.Log.Error("a child is not recorded; the next fulcrum would not find it", "inst", u.Inst, "pid", r.PID, "why", err)
-	}
-	p.cfg.Log.Info("a unit is started", "inst", u.Inst, "horde", u.Horde, "pid", r.PID, "artifact", u.Checksum, "log", log)
-	return &child{p: p, u: u, process: process, socket: s}, nil
-}
-
-// listen opens a child's socket; its beats count from now on.
-func (p *Picket) listen(u *unit, dir, path, token string) (*socket.Child, error) {
 	l, err := socket.Listen(path)
 	if err != nil {
 		return nil, err
 	}
+	logFrom := size(log)
+	process, err := run.Start(run.Spec{
+		Self: p.cfg.Self, Unit: u.Unit, Artifact: artifact, Socket: path, Token: token, Dir: dir, Log: log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	r := record{
+		Unit: u.Unit, PID: process.PID(), StartTime: process.StartTime(), Boot: bootID(), Token: hex.EncodeToString(token[:]),
+		Socket: filepath.Base(path), LogFrom: logFrom, Restarts: restarts,
+	}
+	if err := u.record(&r); err != nil {
+		p.cfg.Log.Error("a child is not recorded; it is tried again, for the next fulcrum would not find it", "inst", u.Inst, "pid", r.PID, "why", err)
+	}
+	p.cfg.Log.Info("a unit is started", "inst", u.Inst, "horde", u.Horde, "pid", r.PID, "artifact", u.Checksum, "log", log)
+	return &child{p: p, u: u, process: process, socket: p.answer(l, u, dir, r.Token), logFrom: logFrom}, nil
+}
+
+// answer serves a child's socket; its beats count from now on.
+func (p *Picket) answer(l net.Listener, u *unit, dir, token string) *socket.Child {
 	k := u.Key()
 	p.beats.Join(k)
 	return socket.Serve(l, p.socketConfig(), socket.ChildConfig{
 		Unit: u.Unit, Dir: dir, Token: token, Log: p.cfg.Log,
 		Beats: func(b []crux.Fservice) { p.beats.Beat(k, b) },
-	}), nil
+	})
 }
 
 func (p *Picket) socketConfig() socket.Config {
@@ -107,13 +107,17 @@ func (p *Picket) socketConfig() socket.Config {
 func (c *child) pid() int              { return c.process.PID() }
 func (c *child) done() <-chan struct{} { return c.process.Done() }
 
-// err says why the process ended, and where to read more.
+// err says how the process ended and what it said last. It names nothing of this
+// node: the same failure reads the same on all of them.
 func (c *child) err() error {
-	log := c.p.Logs(c.u.Key())
+	how := "it ended with status 0 without being asked to"
 	if err := c.process.Err(); err != nil {
-		return crux.Errorf(string(c.u.Inst), crux.KindOf(err), "%w (its log: %s)", err, log)
+		how = err.Error()
 	}
-	return crux.Errorf(string(c.u.Inst), crux.Internal, "it ended with status 0 without being asked to (its log: %s)", log)
+	if said := lastWords(c.p.Logs(c.u.Key()), c.logFrom, string(c.u.Inst)); said != "" {
+		how += "; it said: " + said
+	}
+	return crux.Errorf("", crux.Internal, "%s", how)
 }
 
 func (c *child) quit(deadline time.Time) { c.socket.Quit(deadline) }
@@ -136,9 +140,17 @@ func (c *child) release() {
 	})
 }
 
-// discard kills a process that was never listened to.
+// deathPatience bounds how long a killed process may take to be gone.
+const deathPatience = 2 * time.Second
+
+// discard ends a process that was never listened to, and what it started.
 func (c *child) discard() {
 	c.signal(syscall.SIGKILL)
+	select {
+	case <-c.process.Done():
+	case <-time.After(deathPatience):
+		c.p.cfg.Log.Error("a child does not die; it is left behind", "inst", c.u.Inst, "pid", c.pid())
+	}
 	if err := c.process.Close(); err != nil {
 		c.p.cfg.Log.Warn("a child's handle does not close", "inst", c.u.Inst, "pid", c.pid(), "why", err)
 	}

@@ -28,17 +28,20 @@ type Config struct {
 	Publisher crux.Publisher
 	Artifacts crux.Artifacts
 	Builtins  map[string]crux.Service // by Unit.Func; AddBuiltin adds more
-	Self      string                  // path of the fulcrum binary
+	// Self is the path of the fulcrum binary; empty: this very one, even if its
+	// file was replaced or removed since.
+	Self string
 
 	Drain         time.Duration // from Draining to Quit, for clients to move; 1 s
-	KillAfter     time.Duration // from Quit to SIGKILL; 10 s
+	KillAfter     time.Duration // from Quit to SIGTERM; 10 s. SIGKILL follows within a second.
 	Lease         time.Duration // how long children live without their node; 30 s
 	StartDeadline time.Duration // from start to the first beat; 15 s
 	AdoptPatience time.Duration // for a child of an earlier fulcrum to be back; 10 s
 	MinBackoff    time.Duration // the first pause before a restart; 250 ms
 	MaxBackoff    time.Duration // the longest; 30 s
 	Stable        time.Duration // serving so long makes the next pause the first again; 60 s
-	MaxLog        int64         // a longer log is moved to .1 at start; 16 MiB
+	MaxLog        int64         // a longer log is moved to .1; 16 MiB
+	Tidy          time.Duration // between looks at the lengths of logs, and at unsaved records; 10 s
 
 	Clock crux.Clock   // nil: the real one
 	Log   *slog.Logger // nil: none
@@ -58,11 +61,14 @@ func (c *Config) fill() error {
 	}{
 		{&c.Drain, time.Second}, {&c.KillAfter, 10 * time.Second}, {&c.Lease, 30 * time.Second},
 		{&c.StartDeadline, 15 * time.Second}, {&c.AdoptPatience, 10 * time.Second},
-		{&c.MinBackoff, 250 * time.Millisecond}, {&c.MaxBackoff, 30 * time.Second}, {&c.Stable, time.Minute},
+		{&c.MinBackoff, 250 * time.Millisecond}, {&c.MaxBackoff, 30 * time.Second}, {&c.Stable, time.Minute}, {&c.Tidy, 10 * time.Second},
 	} {
 		if *d.at <= 0 {
 			*d.at = d.standard
 		}
+	}
+	if c.Self == "" {
+		c.Self = "/proc/self/exe"
 	}
 	if c.MaxLog <= 0 {
 		c.MaxLog = 16 << 20

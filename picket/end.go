@@ -52,12 +52,14 @@ func (u *unit) end(ctx context.Context, in instance) bool {
 	return u.bury()
 }
 
-// terminate asks an instance to quit, and sees that it is gone within. False:
-// picket closes meanwhile, and the instance is still there.
+// terminate asks an instance to quit within a time, and sees that it is gone
+// shortly after. False: picket closes meanwhile, and the instance is still there.
 func (u *unit) terminate(ctx context.Context, in instance, within time.Duration) bool {
 	clock := u.p.cfg.Clock
+	// All the time that it is told is its own. SIGTERM is for those that did not
+	// hear Quit.
 	in.quit(clock.Now().Add(within))
-	term, kill := clock.After(within/2), clock.After(within)
+	term, kill := clock.After(within), clock.After(within+min(within/4, time.Second))
 	hurry := u.p.hurry
 	var given <-chan struct{} // a routine that does not end is given up with its unit
 	for {

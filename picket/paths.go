@@ -32,12 +32,6 @@ func inHorde(name string, h crux.Horde) string {
 	return name + "@" + string(h)
 }
 
-// Logs is where the output of a unit's process goes. Older output may be beside
-// it, with .1 at the end.
-func (p *Picket) Logs(k crux.UnitKey) string {
-	return filepath.Join(p.cfg.Dir, logsDir, inHorde(string(k.Inst), k.Horde)+".log")
-}
-
 // serviceDir makes the folder of a service: one for each API and horde.
 func (p *Picket) serviceDir(u *unit) (string, error) {
 	dir := filepath.Join(p.cfg.Dir, servicesDir, inHorde(string(u.API), u.Horde))
@@ -45,21 +39,6 @@ func (p *Picket) serviceDir(u *unit) (string, error) {
 		return "", crux.Errorf("make service folder", crux.Unavailable, "%w", err)
 	}
 	return dir, nil
-}
-
-// rotate moves a log that has grown long aside.
-func (p *Picket) rotate(log string) error {
-	st, err := os.Lstat(log)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && st.Size() <= p.cfg.MaxLog {
-		return nil
-	}
-	if err == nil {
-		err = os.Rename(log, log+".1")
-	}
-	if err != nil {
-		return crux.Errorf("rotate log", crux.Unavailable, "%w", err)
-	}
-	return nil
 }
 
 // newSocket finds a path for a socket that nothing has.

@@ -51,7 +51,12 @@ func Open(cfg Config) (*Picket, error) {
 		return nil, err
 	}
 	for _, d := range []string{unitsDir, socketsDir, servicesDir, logsDir} {
-		if err := os.MkdirAll(filepath.Join(cfg.Dir, d), 0o700); err != nil {
+		dir := filepath.Join(cfg.Dir, d)
+		err := os.MkdirAll(dir, 0o700)
+		if err == nil {
+			err = os.Chmod(dir, 0o700) // one that was there may be open to others
+		}
+		if err != nil {
 			return nil, crux.Errorf("open picket", crux.Unavailable, "%w", err)
 		}
 	}
@@ -76,6 +81,7 @@ func Open(cfg Config) (*Picket, error) {
 	p.spawnOwn = func(f func(context.Context)) { p.routines.Go(func() { f(ownCtx) }) }
 	cfg.Log.Info("picket is open", "confinement", run.Confinement())
 	p.adoptAll()
+	p.spawnOwn(p.tidy)
 	return p, nil
 }
 
@@ -229,14 +235,31 @@ func (p *Picket) Taken(name string) bool {
 	return false
 }
 
+// PIDs lists the processes of this node's services.
+func (p *Picket) PIDs() (out []int) {
+	for _, u := range p.processes() {
+		if pid := u.report().PID; pid > 0 {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
 // Refused counts the heartbeats that units had no right to send.
 func (p *Picket) Refused() uint64 { return p.beats.Refused() }
 
-// remove forgets a unit that is gone for good.
+// remove forgets a unit that is gone for good. While picket shuts down it stays
+// in the list: dean, who ends last, would only try to start it again.
 func (p *Picket) remove(u *unit) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.units, u.Key())
+	if p.closing {
+		u.mu.Lock()
+		u.nowPID = 0
+		u.mu.Unlock()
+	} else {
+		delete(p.units, u.Key())
+	}
 	p.notifyLocked()
 }
 

@@ -19,8 +19,10 @@ func TestServesAndStopsInOrder(t *testing.T) {
 	changes := p.Watch(t.Context())
 	<-changes
 	u := unit("galumph2_3", "good")
+	began := time.Now()
 	start(t, p, u)
 	s := untilServing(t, w, p, "galumph2_3")
+	t.Logf("it served after %v", time.Since(began))
 	<-changes
 	if s.PID == 0 || s.Restarts != 0 || s.Error != "" {
 		t.Errorf("status is %+v", s)
@@ -227,6 +229,30 @@ func TestShutdownEndsBuiltinsLast(t *testing.T) {
 	}
 	if err := p.Start(t.Context(), unit("late1_0", "good")); crux.KindOf(err) != crux.Unavailable {
 		t.Errorf("start after shutdown: %v", err)
+	}
+}
+
+// Dean is a built-in: what it no longer finds in the list it starts again.
+func TestUnitsStayListedWhileShuttingDown(t *testing.T) {
+	t.Parallel()
+	w, p := open(t, nil)
+	var last []crux.UnitStatus
+	p.AddBuiltin("dean", func(quit <-chan bool, alive chan<- []crux.Fservice, n crux.Node) {
+		good(quit, alive, n)
+		last = p.Units()
+	})
+	start(t, p, builtin("dean1_0", "dean"))
+	start(t, p, unit("galumph2_3", "good"))
+	untilServing(t, w, p, "dean1_0")
+	pid := untilServing(t, w, p, "galumph2_3").PID
+	if err := p.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(last) != 2 || last[1].State != "draining" || last[1].PID != 0 {
+		t.Errorf("the last that dean saw is %+v", last)
+	}
+	if syscall.Kill(pid, 0) == nil {
+		t.Error("the service lives on")
 	}
 }
 

@@ -20,7 +20,8 @@ type record struct {
 	StartTime uint64    `json:"start"` // with PID and Boot: that very process
 	Boot      string    `json:"boot"`  // which boot of this machine
 	Token     string    `json:"token"`
-	Socket    string    `json:"socket"` // its base name
+	Socket    string    `json:"socket"`   // its base name
+	LogFrom   int64     `json:"log_from"` // where in its log it began
 	Restarts  int       `json:"restarts"`
 }
 
@@ -87,8 +88,35 @@ func syncDir(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// record saves the record of the child that u has now, or notes that it is to be
+// tried again.
+func (u *unit) record(r *record) error {
+	u.recordMu.Lock()
+	defer u.recordMu.Unlock()
+	u.unsaved = nil
+	err := r.save(u.p.cfg.Dir)
+	if err != nil {
+		u.unsaved = r
+	}
+	return err
+}
+
+// recordAgain saves what could not be saved before; a disk is not full for ever.
+func (u *unit) recordAgain() {
+	u.recordMu.Lock()
+	defer u.recordMu.Unlock()
+	if u.unsaved == nil || u.unsaved.save(u.p.cfg.Dir) != nil {
+		return // the first failure was logged
+	}
+	u.p.cfg.Log.Info("a child is recorded after all", "inst", u.Inst, "pid", u.unsaved.PID)
+	u.unsaved = nil
+}
+
 // dropRecord forgets a unit that is gone for good.
 func (p *Picket) dropRecord(u *unit) {
+	u.recordMu.Lock()
+	defer u.recordMu.Unlock()
+	u.unsaved = nil
 	path := recordPath(p.cfg.Dir, u.Key())
 	err := os.Remove(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -142,7 +170,7 @@ func readRecord(path string) (record, error) {
 	if err := check(r.Unit); err != nil {
 		return r, crux.Wrap("read unit "+filepath.Base(path), err)
 	}
-	if r.Unit.Kind == crux.Builtin || r.PID <= 1 || len(r.Token) != 64 || !isChildSocket(r.Socket) || r.Restarts < 0 {
+	if r.Unit.Kind == crux.Builtin || r.PID <= 1 || len(r.Token) != 64 || !isChildSocket(r.Socket) || r.Restarts < 0 || r.LogFrom < 0 {
 		return r, crux.Errorf("read unit", crux.Corrupt, "%s is not a record of a child", filepath.Base(path))
 	}
 	return r, nil

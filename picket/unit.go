@@ -46,6 +46,9 @@ type unit struct {
 	begun bool // it ran before; owned by live
 	tries int  // ends in a row; owned by live
 
+	recordMu sync.Mutex
+	unsaved  *record // of the child that runs, when the disk did not take it
+
 	mu       sync.Mutex
 	state    string
 	since    time.Time
@@ -119,6 +122,7 @@ func (u *unit) live(ctx context.Context, in instance) {
 	patience := u.p.cfg.AdoptPatience
 	for {
 		if in == nil {
+			u.settleAdoption() // there is nobody to wait for
 			in = u.begin(startCtx)
 			patience = u.p.cfg.StartDeadline
 		}

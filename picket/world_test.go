@@ -4,12 +4,15 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,6 +28,7 @@ import (
 	"fulcrum.example/crux/rpc/service"
 	"fulcrum.example/picket"
 	"fulcrum.example/picket/heartbeat"
+	"fulcrum.example/picket/host"
 	"fulcrum.example/picket/run"
 	"fulcrum.example/reeve/keys"
 )
@@ -37,15 +41,24 @@ func TestMain(m *testing.M) {
 	switch {
 	case len(os.Args) > 1 && os.Args[1] == run.LaunchCommand:
 		run.LaunchMain(os.Args[2:])
+	case len(os.Args) > 1 && os.Args[1] == host.Command:
+		host.Main(os.Args[2:])
 	case os.Getenv("FULCRUM_SOCKET") != "":
 		service.Main(functions)
+	case len(os.Args) > 1 && os.Args[1] == intruderCommand:
+		intrude(os.Args[2])
+		os.Exit(0)
 	case len(os.Args) > 1 && os.Args[1] == ownerCommand:
 		own(os.Args[2], os.Args[3])
+	}
+	// The tests wait for processes more than they work.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }
 
-const every = 200 * time.Millisecond // between beats of the tests' services
+const every = 300 * time.Millisecond // between beats of the tests' services
 
 // functions are the tests' services.
 var functions = map[string]crux.Service{
@@ -59,10 +72,39 @@ var functions = map[string]crux.Service{
 			beat(alive, n, n.Service(), crux.Serving)
 		}
 	},
+	"intruder": intruder,
+	"panics": func(<-chan bool, chan<- []crux.Fservice, crux.Node) {
+		go panic("\x1bas asked")
+		select {}
+	},
+	"silent": func(<-chan bool, chan<- []crux.Fservice, crux.Node) { os.Exit(4) },
+	"parent": parent,
+	"chatty": func(quit <-chan bool, alive chan<- []crux.Fservice, n crux.Node) {
+		go func() {
+			for range time.Tick(time.Millisecond) {
+				n.Log().Info("a line of a service that talks much")
+			}
+		}()
+		good(quit, alive, n)
+	},
 	"foreign": func(quit <-chan bool, alive chan<- []crux.Fservice, n crux.Node) {
 		beat(alive, n, "other2_3", crux.Serving)
 		good(quit, alive, n)
 	},
+}
+
+// parent starts a process of its own, and serves.
+func parent(quit <-chan bool, alive chan<- []crux.Fservice, n crux.Node) {
+	cmd := exec.Command("/bin/sleep", "120")
+	if err := cmd.Start(); err != nil {
+		n.Log().Error("the test's service starts no process", "why", err)
+		return
+	}
+	if err := os.WriteFile(filepath.Join(n.Dir(), "grandchild"), []byte(strconv.Itoa(cmd.Process.Pid)), 0o600); err != nil {
+		n.Log().Error("the test's service cannot say whom it started", "why", err)
+		return
+	}
+	good(quit, alive, n)
 }
 
 // good serves as a real service does.

@@ -396,7 +396,7 @@ func (r *reign) progressOf(horde crux.Horde, api crux.API) (rollout.Progress, er
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.ready {
-		return rollout.Progress{}, crux.Errorf(op, crux.Unavailable, "the leader is new and gathers reports: try again")
+		return rollout.Progress{}, crux.Errorf(op, crux.Unavailable, "the leader is new and gathers reports")
 	}
 	pr, ok := r.progress[intentKey{cmp.Or(horde, crux.DefaultHorde), api}]
 	if !ok {

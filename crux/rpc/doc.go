@@ -15,7 +15,7 @@
 // # On the wire
 //
 // Every stream is TLS 1.3 between two endpoint keys (crux.Keys), without
-// session tickets; X25519MLKEM768 is preferred. The client checks the server's
+// session tickets, with X25519MLKEM768 alone. The client checks the server's
 // certificate before it shows its own. When the handshake is done, and so the
 // possession of both keys is proved, the server says in the first bytes of the
 // stream whether it admits the caller:

@@ -35,7 +35,7 @@ func baseConfig(alpn string) *tls.Config {
 	return &tls.Config{
 		MinVersion:             tls.VersionTLS13,
 		MaxVersion:             tls.VersionTLS13,
-		CurvePreferences:       []tls.CurveID{tls.X25519MLKEM768, tls.X25519},
+		CurvePreferences:       []tls.CurveID{tls.X25519MLKEM768},
 		NextProtos:             []string{alpn},
 		SessionTicketsDisabled: true,
 	}

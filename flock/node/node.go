@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"log/slog"
 	mathrand "math/rand/v2"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -251,6 +250,3 @@ func recordSum(signed, signature []byte) [32]byte {
 	b := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(signed)+len(signature)), uint32(len(signed)))
 	return sha256.Sum256(append(append(b, signed...), signature...))
 }
-
-// addrText prints where hints come from.
-func addrText(a netip.AddrPort) string { return a.Addr().String() }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -14,6 +15,7 @@ import (
 
 const (
 	readBatch = 32
+	readRetry = time.Second
 	// Hints about packets with unknown keys: so many addresses at a time, each
 	// so often.
 	hintAddrs = 64
@@ -73,10 +75,14 @@ func (r *reader) run() {
 		case errors.Is(err, net.ErrClosed):
 			return
 		default:
-			// A socket that fails is the end of this node's part; others see
-			// it fall silent, and its operator reads why.
-			r.n.log.Error("the flock's socket failed; restart this node", "addr", r.n.cfg.Confab.Addr(), "err", err)
-			return
+			// Out of memory, perhaps: others see this node fall silent, its
+			// operator reads why, and it goes on when it can.
+			r.n.log.Error("the flock's socket cannot be read; trying again", "addr", r.n.cfg.Confab.Addr(), "err", err)
+			select {
+			case <-r.n.cfg.Clock.After(readRetry):
+			case <-r.n.stop:
+				return
+			}
 		}
 	}
 }
@@ -102,6 +108,9 @@ func (r *reader) look(now time.Duration, d *crux.Datagram) (inbound, packet.Verd
 	in := inbound{from: d.From}
 	h, v := packet.ParseHeader(d.Data, r.n.id)
 	if v != packet.Accepted {
+		if v == packet.Own && d.From != r.n.cfg.Confab.Addr() {
+			in.hint = r.hint(now, d.From, "packets in this node's own name come from %s: its data folder was copied there, or somebody sends its packets back")
+		}
 		return in, v
 	}
 	in.header = h
@@ -113,7 +122,7 @@ func (r *reader) look(now time.Duration, d *crux.Datagram) (inbound, packet.Verd
 	body, v := r.opener.Open(now, d.From, &h, d.Data)
 	if v != packet.Accepted {
 		if v == packet.UnknownKey && sealing == flock.Discovery {
-			in.hint = r.hint(now, d.From)
+			in.hint = r.hint(now, d.From, "nodes at %s use another key, bloc or flock name")
 		}
 		return in, v
 	}
@@ -125,10 +134,10 @@ func (r *reader) look(now time.Duration, d *crux.Datagram) (inbound, packet.Verd
 	return in, r.n.records.check(now, &h, m)
 }
 
-// hint is what to tell the user of a packet from where another node could be,
-// sealed with a key that is not ours; empty if it was told lately. Anybody can
-// send such a packet: it is a hint, and few are kept.
-func (r *reader) hint(now time.Duration, from netip.AddrPort) string {
+// hint is what to tell the user of a packet that came to nothing from where
+// another node could be; empty if it was told lately. Anybody can send such a
+// packet: it is a hint, and few are kept.
+func (r *reader) hint(now time.Duration, from netip.AddrPort, format string) string {
 	a := from.Addr()
 	if until, ok := r.hinted[a]; ok && now < until {
 		return ""
@@ -144,7 +153,7 @@ func (r *reader) hint(now time.Duration, from netip.AddrPort) string {
 		return ""
 	}
 	r.hinted[a] = now + hintEvery
-	return "nodes at " + addrText(from) + " use another key, bloc or flock name"
+	return fmt.Sprintf(format, a)
 }
 
 // among makes a test for being one of the candidates; those that cannot tell by

@@ -140,6 +140,21 @@ func until(t *testing.T, n *Node, what string, ok func(*crux.View) bool) *crux.V
 	return nil
 }
 
+// eventually waits for a condition that nothing tells of.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s did not come", what)
+		}
+	}
+}
+
 // together waits until all nodes are one flock with one leader, and returns it.
 func together(t *testing.T, all ...*Node) crux.NodeID {
 	t.Helper()

@@ -266,11 +266,23 @@ func TestAnEpochsKeyGoesWithItsEpoch(t *testing.T) {
 	}
 	var many []flock.Key
 	for i := range 20 {
-		many = append(many, flock.Key{Epoch: uint64(i + 1)})
+		many = append(many, flock.Key{Epoch: 1, Secret: [32]byte{byte(i + 1)}})
 	}
 	b.ring.Set(&flock.Keys{Seal: many[0], Open: many})
 	if n := len(b.ring.now.Load().open); n != MaxShared {
 		t.Errorf("%d transient keys are live, want at most %d", n, MaxShared)
+	}
+}
+
+func TestASecretOfZerosIsNoKey(t *testing.T) {
+	t.Parallel()
+	a := newEnd(t, scope, 5, secret)
+	a.ring.Set(&flock.Keys{Open: []flock.Key{{Epoch: 3}, epochA}})
+	if n := len(a.ring.now.Load().open); n != 1 {
+		t.Errorf("%d keys are live, want the one that is secret", n)
+	}
+	if _, err := a.sealer.Seal(body(nil), flock.KindPage, anAddr, crux.NodeID{2}); crux.KindOf(err) != crux.Unavailable {
+		t.Errorf("sealed without a key: %v", err)
 	}
 }
 
@@ -424,7 +436,8 @@ func TestTheHotPathDoesNotAllocate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h, v := ParseHeader(p, b.rec.ID)
+			h, _ := ParseHeader(p, b.rec.ID)
+			var v Verdict
 			if SealingOf(kind) == flock.Pair {
 				_, v = b.pairs.Open(now, &h, p, a.rec)
 			} else {

@@ -44,8 +44,8 @@ func (r *Ring) Set(keys *flock.Keys) {
 	st := &ringState{secondary: old.secondary}
 	for _, k := range append([]flock.Key{keys.Seal}, keys.Open...) {
 		i := len(st.open)
-		if st.find(k) >= 0 || i == MaxShared {
-			continue
+		if k.Secret == ([32]byte{}) || st.find(k) >= 0 || i == MaxShared {
+			continue // a secret of zeros is none, and everybody would know it
 		}
 		var made *key
 		if j := old.find(k); j >= 0 {
@@ -55,8 +55,8 @@ func (r *Ring) Set(keys *flock.Keys) {
 		}
 		st.open, st.secrets = append(st.open, made), append(st.secrets, k)
 	}
-	if keys.Seal != (flock.Key{}) {
-		st.seal = st.open[0]
+	if i := st.find(keys.Seal); i >= 0 {
+		st.seal = st.open[i]
 	}
 	r.now.Store(st)
 }
@@ -70,9 +70,8 @@ func (s *ringState) find(k flock.Key) int {
 	return -1
 }
 
-// lookup finds the key that a packet names among those of its sealing. current
-// says that it is the one to answer with where its sender is not known to have
-// a newer one.
+// lookup finds the key that a packet names among those of its sealing; nil if
+// there is none.
 func (r *Ring) lookup(sealing flock.Sealing, id uint64) *key {
 	st := r.now.Load()
 	keys := st.open

@@ -1,17 +1,20 @@
 package sim
 
 import (
+	"flag"
 	"testing"
 	"time"
 
 	"fulcrum.example/crux"
 )
 
-// formed makes a world of n nodes that have become one flock, at rest.
-func formedWorld(t *testing.T, n int, seed uint64, loss float64) *World {
+var large = flag.Bool("large", false, "also run the tests with a thousand nodes and more, and those that go on for days of virtual time")
+
+// formedWorld makes n nodes that have become one flock, and have come to rest.
+func formedWorld(t *testing.T, n int, seed uint64) *World {
 	t.Helper()
-	w := NewWorld(n, seed, loss, 20*time.Millisecond)
-	last := w.StartAll(time.Second)
+	w := NewWorld(n, seed, 0.01, 20*time.Millisecond)
+	last := w.StartAll(startSpread)
 	if !w.Net.RunWhile(last+20*time.Second, func() bool { return !w.Formed() && w.Err() == nil }) || w.Err() != nil {
 		t.Fatalf("seed %d: %d nodes did not form: %v", seed, n, w.Err())
 	}
@@ -19,7 +22,8 @@ func formedWorld(t *testing.T, n int, seed uint64, loss float64) *World {
 	return w
 }
 
-func (w *World) leaderNode() *Node {
+// leader is the node that acts as the leader.
+func (w *World) leader() *Node {
 	for _, nd := range w.Nodes {
 		if nd.Up() && nd.M.Status().Acting {
 			return nd
@@ -28,49 +32,52 @@ func (w *World) leaderNode() *Node {
 	return nil
 }
 
-// failover takes the leader away by f and returns how long it takes until every
-// other node knows one new leader of the same flock.
-func failover(t *testing.T, w *World, f func(*Node)) time.Duration {
+// failover takes the leader away and returns how long it takes until every other
+// node knows one and the same new leader of that flock.
+func failover(t *testing.T, w *World, take func(*Node)) time.Duration {
 	t.Helper()
-	old := w.leaderNode()
-	flockID := old.M.Status().Flock
-	at := w.Net.Now()
-	f(old)
-	known := func() bool {
+	old := w.leader()
+	flockID, at := old.last.Flock, w.Net.Now()
+	take(old)
+	waiting := func() bool {
 		var leader crux.NodeID
 		for _, nd := range w.Nodes {
-			if nd == old || nd.M == nil {
+			if nd == old {
 				continue
 			}
-			s := nd.last
+			s := &nd.last
 			if s.Flock != flockID || s.Leader.IsZero() || s.Leader == old.ID || !leader.IsZero() && s.Leader != leader {
-				return false
+				return w.Err() == nil
 			}
 			leader = s.Leader
 		}
-		return true
+		return false
 	}
-	if !w.Net.RunWhile(at+30*time.Second, func() bool { return w.Err() == nil && !known() }) {
-		t.Fatalf("no new leader within 30 s:\n%s", w.Describe())
-	}
-	if w.Err() != nil {
-		t.Fatal(w.Err())
+	if !w.Net.RunWhile(at+30*time.Second, waiting) || w.Err() != nil {
+		t.Fatalf("seed %d: no new leader within 30 s: %v\n%s", w.seed, w.Err(), describe(w))
 	}
 	return w.Net.Now() - at
 }
 
-func TestFailover(t *testing.T) {
-	for s := range *exSeeds {
-		for _, kind := range []string{"kill", "hang"} {
-			w := formedWorld(t, *exN, uint64(s+1), 0.01)
-			d := failover(t, w, func(nd *Node) {
-				if kind == "kill" {
-					nd.Crash()
-				} else {
-					nd.Place.Suspend()
-				}
-			})
-			t.Log(s, kind, d)
+func TestALeaderThatIsKilledOrHangsIsReplacedWithinTwoSeconds(t *testing.T) {
+	t.Parallel()
+	sizes := map[int]int{3: 20, 7: 20, 50: 5, 200: 2}
+	if *large {
+		sizes[1000] = 5
+	}
+	for n, few := range sizes {
+		var all []time.Duration
+		for s := range seedCount(few) {
+			w := formedWorld(t, n, uint64(s+1))
+			if s%2 == 0 {
+				all = append(all, failover(t, w, (*Node).Crash))
+			} else {
+				all = append(all, failover(t, w, func(nd *Node) { nd.Place.Suspend() }))
+			}
+			if d := all[len(all)-1]; d > 2*time.Second {
+				t.Errorf("seed %d: %d nodes know the new leader after %v", s+1, n, d)
+			}
 		}
+		t.Logf("%d nodes: median %v, worst of %d: %v", n, median(all), len(all), worst(all))
 	}
 }

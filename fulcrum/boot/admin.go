@@ -3,6 +3,8 @@ package boot
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -93,7 +95,7 @@ func (a adminServer) Upload(s grpc.ClientStreamingServer[admin.UploadChunk, admi
 	if sum != want || size != first.GetSize() {
 		return crux.Errorf("upload", crux.Corrupt, "%d bytes with checksum %v arrived, %d with %v were announced: try again", size, sum, first.GetSize(), want)
 	}
-	return s.SendAndClose(&admin.UploadReply{Stored: a.n.store})
+	return s.SendAndClose(&admin.UploadReply{Stored: a.n.store.String()})
 }
 
 // chunks reads a stream of chunks as bytes.
@@ -225,7 +227,7 @@ const progressEvery = 100 * time.Millisecond
 func (a adminServer) progress(ctx context.Context, horde crux.Horde, api crux.API, version uint64) (*admin.ProgressReply, error) {
 	d, ok := a.n.reeve.Get(crux.DocKey{Kind: crux.IntentDoc, Name: crux.IntentName(horde, api)})
 	if !ok || d.Version < version {
-		return &admin.ProgressReply{WaitingFor: "the intent to reach this node"}, nil
+		return &admin.ProgressReply{WaitingFor: "the intent has not reached this node yet"}, nil
 	}
 	want, err := d.Intent()
 	if err != nil {
@@ -234,13 +236,13 @@ func (a adminServer) progress(ctx context.Context, horde crux.Horde, api crux.AP
 	p, err := a.n.proctor.Progress(ctx, horde, api)
 	switch kind := crux.KindOf(err); {
 	case kind == crux.Unavailable || kind == crux.NotFound:
-		return &admin.ProgressReply{Want: int32(want.Count), WaitingFor: "the leader's proctor: " + err.Error()}, nil
+		return &admin.ProgressReply{Want: int32(want.Count), WaitingFor: "the leader's proctor: " + reason(err)}, nil
 	case err != nil:
 		return nil, err
 	}
 	r := &admin.ProgressReply{Want: int32(want.Count), Serving: int32(p.Serving), Old: int32(p.Old)}
 	if p.Inst != want.Inst || p.Wanted != want.Count {
-		r.Serving, r.WaitingFor = 0, "the leader's proctor to take up the intent"
+		r.Serving, r.WaitingFor = 0, "the leader's proctor has not taken up the intent yet"
 		return r, nil
 	}
 	r.Done = p.Done
@@ -250,19 +252,45 @@ func (a adminServer) progress(ctx context.Context, horde crux.Horde, api crux.AP
 	return r, nil
 }
 
-// waitingFor says in a few words what an intent waits for.
-func (a adminServer) waitingFor(p *rollout.Progress) string {
-	if p.Note != "" {
-		return p.Note
+// reason is what an error says, without what was attempted.
+func reason(err error) string {
+	text := err.Error()
+	var e *crux.Error
+	for errors.As(err, &e) {
+		text, err = e.Err.Error(), e.Err
 	}
+	return strings.TrimPrefix(text, "ask for progress: ")
+}
+
+// waitingFor says in a line what an intent waits for: each reason once, with
+// the nodes that have it.
+func (a adminServer) waitingFor(p *rollout.Progress) string {
+	var reasons []string
+	nodes := make(map[string][]string) // by reason
 	v := a.n.flock.View()
-	var parts []string
 	for _, w := range p.Waiting {
 		name := w.Node.String()
 		if m, ok := v.Member(w.Node); ok {
 			name = m.Addr.Addr().String()
 		}
-		parts = append(parts, name+": "+w.Why)
+		if nodes[w.Why] == nil {
+			reasons = append(reasons, w.Why)
+		}
+		nodes[w.Why] = append(nodes[w.Why], name)
+	}
+	var parts []string
+	if p.Note != "" {
+		parts = append(parts, p.Note)
+	}
+	for _, why := range reasons {
+		who := nodes[why]
+		if n := len(who); n > maxNamed {
+			who = append(who[:maxNamed:maxNamed], fmt.Sprintf("and %d more", n-maxNamed))
+		}
+		parts = append(parts, strings.Join(who, ", ")+": "+why)
 	}
 	return strings.Join(parts, "; ")
 }
+
+// maxNamed is how many nodes are named that wait for the same.
+const maxNamed = 3

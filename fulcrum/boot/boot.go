@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -44,7 +45,8 @@ type Node struct {
 	cfg      Config
 	identity node.Identity
 	id       crux.NodeID
-	store    string // the artifact store, for people
+	store    pastiche.Origin
+	listener net.Listener // of the node port, until it is served
 	policy   *bloc.Policy
 	confab   *udp.Confab
 	flock    *node.Node
@@ -56,6 +58,8 @@ type Node struct {
 	pastiche *pastiche.Pastiche
 	proctor  *proctor.Proctor
 	dean     *dean.Dean
+
+	haveKeys chan struct{} // closed once ring is set
 
 	closers []closer // in the order of opening
 	failed  chan error
@@ -83,14 +87,14 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if cfg.FlockName == "" {
 		cfg.FlockName = "flock"
 	}
-	n := &Node{cfg: cfg, failed: make(chan error, 4)}
+	n := &Node{cfg: cfg, haveKeys: make(chan struct{}), failed: make(chan error, 4)}
 	defer func() {
 		if err != nil {
 			n.unwind(context.WithoutCancel(ctx))
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		n.openIdentity, n.openFlock, n.openRegistry, n.openArtifacts, n.openPicket, n.openProctor, n.openNodePort, n.openBuiltins, n.openSocket,
+		n.openIdentity, n.openStore, n.openFlock, n.openRegistry, n.openArtifacts, n.openPicket, n.openProctor, n.openNodePort, n.openBuiltins, n.openSocket,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err

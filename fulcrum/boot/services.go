@@ -2,7 +2,6 @@ package boot
 
 import (
 	"context"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -16,17 +15,17 @@ import (
 // childLease is how long services live on without their node.
 const childLease = 30 * time.Second
 
+// ownBinary is this process's binary, also when its file was replaced.
+const ownBinary = "/proc/self/exe"
+
 // openPicket starts the heartbeater and picket, which looks for the services of
 // an earlier fulcrum.
 func (n *Node) openPicket(context.Context) error {
-	self, err := os.Executable()
-	if err != nil {
-		return crux.Errorf("find own binary", crux.Internal, "%w", err)
-	}
+	var err error
 	n.picket, err = picket.Open(picket.Config{
 		ID: n.id, Dir: n.cfg.Data, Confab: n.confab, Registry: n.reeve, Members: n.flock,
 		KeysFor: n.ring.For, EndpointKey: n.ring.PublicKey, Publisher: n.reeve, Artifacts: n.pastiche,
-		Self: self, KillAfter: n.cfg.Drain, Lease: childLease, Log: n.cfg.Log.With("part", "picket"),
+		Self: ownBinary, KillAfter: n.cfg.Drain, Lease: childLease, Log: n.cfg.Log.With("part", "picket"),
 	})
 	if err != nil {
 		return err
@@ -113,7 +112,7 @@ func (n *Node) openSocket(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := socket.NewServer(n.cfg.Log.With("part", "socket"))
+	s := socket.NewServer(n.cfg.Log.With("part", "socket"), socket.WithServices(n.picket.PIDs))
 	admin.RegisterAdminServer(s, adminServer{n: n})
 	socket.Register(s, socket.Config{
 		ID: n.id, Addr: n.cfg.Addr, Registry: n.reeve, Members: n.flock, KeysFor: n.ring.For,

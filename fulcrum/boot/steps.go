@@ -3,6 +3,8 @@ package boot
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"time"
@@ -60,8 +62,10 @@ func (n *Node) keepBlocFile(ctx context.Context) {
 			continue
 		}
 		n.cfg.Log.Info("a new bloc file is in force", "version", d.Version)
-		if n.ring != nil {
+		select {
+		case <-n.haveKeys:
 			n.ring.PolicyChanged()
+		default: // nothing has been checked by the old one yet
 		}
 	}
 }
@@ -72,6 +76,10 @@ func (n *Node) openFlock(ctx context.Context) (err error) {
 	if n.confab, err = udp.New(udp.Config{Addr: n.cfg.Addr, Candidates: n.cfg.Candidates}); err != nil {
 		return err
 	}
+	if n.listener, err = n.confab.Listen(ctx, n.cfg.Addr.Port()); err != nil {
+		return err
+	}
+	n.onClose("listener", func(context.Context) error { return n.stopListening() })
 	n.flock, err = node.Open(ctx, node.Config{
 		Confab: n.confab, Policy: n.policy, FlockName: n.cfg.FlockName,
 		Key: n.identity.Key, Incarnation: n.identity.Incarnation, Secrets: n.cfg.Secrets,
@@ -86,6 +94,7 @@ func (n *Node) openFlock(ctx context.Context) (err error) {
 		return err
 	}
 	n.onClose("keys", func(context.Context) error { return n.ring.Close() })
+	close(n.haveKeys)
 	n.peers = newPeers(func(m crux.Member) (*grpc.ClientConn, error) {
 		return rpc.DialNode(n.nodeKeys(), n.confab, m)
 	})
@@ -94,11 +103,25 @@ func (n *Node) openFlock(ctx context.Context) (err error) {
 	return nil
 }
 
+// stopListening closes the node port's listener, which its server may have done.
+func (n *Node) stopListening() error {
+	if err := n.listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
 // nodeKeys are the keys of the node itself, for the node port.
 func (n *Node) nodeKeys() crux.Keys { return n.ring.For(keys.NodeCaller, crux.DefaultHorde) }
 
-// dialAddr is the flock's way to another node's port.
-func (n *Node) dialAddr(_ context.Context, id crux.NodeID, addr netip.AddrPort) (*grpc.ClientConn, error) {
+// dialAddr is the flock's way to another node's port. The flock runs before the
+// keys, which stand on its members, are there.
+func (n *Node) dialAddr(ctx context.Context, id crux.NodeID, addr netip.AddrPort) (*grpc.ClientConn, error) {
+	select {
+	case <-n.haveKeys:
+	case <-ctx.Done():
+		return nil, crux.Wrap("dial "+id.String(), context.Cause(ctx))
+	}
 	return rpc.DialNode(n.nodeKeys(), n.confab, crux.Member{ID: id, Addr: addr})
 }
 
@@ -127,21 +150,10 @@ func (n *Node) sign(label string, msg []byte) ([]byte, error) {
 	return ed25519.Sign(n.identity.Key, crux.Labelled(label, msg)), nil
 }
 
-// openArtifacts opens the cache and the artifact store.
-func (n *Node) openArtifacts(ctx context.Context) error {
-	n.store = n.cfg.Store
-	if n.store == "" {
-		n.store = "dir:" + filepath.Join(n.cfg.Data, "store")
-	}
-	origin, err := pastiche.ParseStore(n.store, n.cfg.S3)
-	if err != nil {
-		return err
-	}
-	if err := n.checkStore(ctx, origin); err != nil {
-		return err
-	}
+// openArtifacts opens the cache before the artifact store.
+func (n *Node) openArtifacts(context.Context) (err error) {
 	n.pastiche, err = pastiche.Open(pastiche.Config{
-		ID: n.id, Dir: filepath.Join(n.cfg.Data, "cache"), MaxBytes: n.cfg.CacheBytes, Origin: origin,
+		ID: n.id, Dir: filepath.Join(n.cfg.Data, "cache"), MaxBytes: n.cfg.CacheBytes, Origin: n.store,
 		Members: n.flock, Dial: n.peers.Dial, Peer: peerOf, Log: n.cfg.Log.With("part", "pastiche"),
 	})
 	if err != nil {
@@ -153,6 +165,19 @@ func (n *Node) openArtifacts(ctx context.Context) error {
 
 // storeTimeout is how long the boot waits for an artifact store to answer.
 const storeTimeout = 5 * time.Second
+
+// openStore opens the artifact store. It comes before the flock: a node that is
+// set up wrongly does not become a member.
+func (n *Node) openStore(ctx context.Context) (err error) {
+	url := n.cfg.Store
+	if url == "" {
+		url = "dir:" + filepath.Join(n.cfg.Data, "store")
+	}
+	if n.store, err = pastiche.ParseStore(url, n.cfg.S3); err != nil {
+		return err
+	}
+	return n.checkStore(ctx, n.store)
+}
 
 // checkStore refuses an artifact store that is set up wrongly. One that cannot
 // be reached just now does not keep a node from booting.
@@ -193,13 +218,9 @@ func (n *Node) openProctor(context.Context) (err error) {
 }
 
 // openNodePort serves what nodes say to each other.
-func (n *Node) openNodePort(ctx context.Context) error {
-	l, err := n.confab.Listen(ctx, n.cfg.Addr.Port())
-	if err != nil {
-		return err
-	}
+func (n *Node) openNodePort(context.Context) error {
 	self := rpc.NodeEndpoint(crux.Member{ID: n.id, Addr: n.cfg.Addr})
-	port, err := rpc.ServeNodePort(l, n.nodeKeys(), self, n.cfg.Log.With("part", "node port"), func(r grpc.ServiceRegistrar) {
+	port, err := rpc.ServeNodePort(n.listener, n.nodeKeys(), self, n.cfg.Log.With("part", "node port"), func(r grpc.ServiceRegistrar) {
 		n.flock.Register(r)
 		n.reeve.Register(r)
 		n.steward.Register(r)
@@ -207,7 +228,6 @@ func (n *Node) openNodePort(ctx context.Context) error {
 		n.proctor.Register(r)
 	})
 	if err != nil {
-		l.Close()
 		return err
 	}
 	n.onClose("node port", func(context.Context) error { return port.Close() })

@@ -170,6 +170,7 @@ func (d *demo) end() (err error) {
 		err = d.client.kill()
 	}
 	if d.bloc != nil {
+		defer d.bloc.Close()
 		start := time.Now()
 		if serr := d.bloc.StopAll(20 * time.Second); err == nil {
 			err = serr

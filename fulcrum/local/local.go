@@ -22,6 +22,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/bloc"
 	"fulcrum.example/flock/node"
@@ -48,10 +50,11 @@ type Node struct {
 	Dir  string
 	ID   crux.NodeID
 
-	mu   sync.Mutex
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has been waited for
-	err  error
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	done  chan struct{} // closed when the process has been waited for
+	err   error         // how it ended
+	ended bool          // Kill or Stop has ended it
 }
 
 // Bloc is the bloc on this machine.
@@ -59,33 +62,58 @@ type Bloc struct {
 	Nodes []*Node
 	Key   ed25519.PrivateKey // the operator's: signs what is published
 	opts  Options
+	lock  *os.File // held while this Bloc has its folder
 }
 
 // OperatorKey is the file in a bloc's folder with the key that publishes.
 const OperatorKey = "operator.key"
 
-// Create makes the keys, the bloc file and the folders, or finds those of an
-// earlier run in the same Dir. It starts nothing.
-func Create(o Options) (*Bloc, error) {
+// Create takes the folder, makes the keys, the bloc file and the nodes' folders
+// in it, or finds those of an earlier run. It starts nothing. Two blocs cannot
+// have one folder at the same time (Exists); Close gives it back.
+func Create(o Options) (_ *Bloc, err error) {
 	b := &Bloc{opts: o}
 	if err := b.place(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, crux.Errorf("local bloc", crux.Internal, "%w", err)
+	if err := b.take(); err != nil {
+		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			b.Close()
+		}
+	}()
 	if b.opts.Store == "" {
 		b.opts.Store = "dir:" + filepath.Join(o.Dir, "store")
 	}
 	if err := b.secondary(); err != nil {
 		return nil, err
 	}
-	var err error
 	if b.Key, err = b.keyFile(OperatorKey, bloc.ParsePublisherKey, bloc.FormatPublisherKey); err != nil {
 		return nil, err
 	}
 	return b, b.writeBlocFile()
 }
+
+// take makes the folder and locks it: the nodes of a bloc that runs in it must
+// not find another bloc file there.
+func (b *Bloc) take() (err error) {
+	if err := os.MkdirAll(b.opts.Dir, 0o700); err != nil {
+		return crux.Errorf("local bloc", crux.Denied, "%w", err)
+	}
+	if b.lock, err = os.OpenFile(b.path("lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
+		return crux.Errorf("local bloc", crux.Denied, "%w", err)
+	}
+	if err := unix.Flock(int(b.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		b.Close()
+		return crux.Errorf("local bloc", crux.Exists, "%s is in use by another bloc that is running: end that one, or choose another --dir", b.opts.Dir)
+	}
+	return nil
+}
+
+// Close gives the folder back. It ends no node.
+func (b *Bloc) Close() { b.lock.Close() }
 
 // place gives every node its address and folder.
 func (b *Bloc) place() error {
@@ -270,7 +298,7 @@ func (b *Bloc) Start(n *Node) error {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.cmd, n.done, n.err = cmd, make(chan struct{}), nil
+	n.cmd, n.done, n.err, n.ended = cmd, make(chan struct{}), nil, false
 	go n.wait(cmd, n.done)
 	return nil
 }
@@ -332,9 +360,30 @@ func (n *Node) Signal(s os.Signal) error {
 	return n.cmd.Process.Signal(s)
 }
 
+// toEnd notes that the process is to end.
+func (n *Node) toEnd() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.ended = true
+}
+
+// failed says why the node's process has ended, if nobody has ended it.
+func (n *Node) failed() error {
+	if n.PID() == 0 || n.Running() {
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ended {
+		return nil
+	}
+	return crux.Errorf(n.Name, crux.Unavailable, "it has ended: %s", strings.TrimPrefix(n.LogTail(1), "fulcrum: "))
+}
+
 // Kill ends the node's process at once (SIGKILL) and waits for it. The services
 // that it ran live on.
 func (n *Node) Kill() error {
+	n.toEnd()
 	if err := n.Signal(syscall.SIGKILL); err != nil {
 		return crux.Errorf("kill "+n.Name, crux.Internal, "%w", err)
 	}
@@ -371,6 +420,7 @@ func (b *Bloc) Strays(n *Node) []int {
 // that have not ended when ctx does are killed.
 func (b *Bloc) Stop(ctx context.Context) error {
 	for _, n := range b.Nodes {
+		n.toEnd()
 		if n.Running() {
 			// It may just have ended by itself; then there is nothing to end.
 			_ = n.Signal(syscall.SIGTERM)

@@ -40,14 +40,23 @@ type State struct {
 
 // AwaitReady waits until all running nodes are one flock with one leader, and
 // each knows a whole registry: reeve and picket of every running node, and one
-// steward, on the leader.
+// steward, on the leader. It fails at once when a node ends by itself.
 func (b *Bloc) AwaitReady(ctx context.Context) (State, error) {
 	var s State
+	var failed error
 	err := Poll(ctx, func(ctx context.Context) string {
+		for _, n := range b.Nodes {
+			if failed = n.failed(); failed != nil {
+				return ""
+			}
+		}
 		var why string
 		s, why = b.ready(ctx)
 		return why
 	})
+	if failed != nil {
+		err = failed
+	}
 	return s, err
 }
 
@@ -62,10 +71,7 @@ func (b *Bloc) ready(ctx context.Context) (State, string) {
 		}
 	}
 	for i, n := range b.Nodes {
-		if n.PID() == 0 || !n.Running() {
-			if n.PID() != 0 && b.opts.Nodes == running {
-				return s, n.Name + " has ended"
-			}
+		if !n.Running() {
 			continue
 		}
 		st, err := look(ctx, n, (*operator.Client).Status)

@@ -21,6 +21,8 @@ func kindOf(path string) (crux.UnitKind, error) {
 			return crux.Executable, nil
 		}
 		return "", crux.Errorf("publish", crux.Invalid, "%s is neither an executable nor a plugin: %w", path, err)
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return "", crux.Errorf("publish", crux.Invalid, "%s is neither an executable nor a plugin, or it is cut short", path)
 	case err != nil:
 		return "", crux.Errorf("publish", crux.NotFound, "%w", err)
 	}

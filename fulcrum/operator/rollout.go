@@ -17,7 +17,7 @@ type Progress struct {
 	Want       int
 	Serving    int    // endpoints of the wanted instance that serve
 	Old        int    // endpoints of other instances of the API that still serve
-	WaitingFor string // one sentence, or empty
+	WaitingFor string // the reasons, in one line, or empty
 }
 
 // String says it in one line.
@@ -27,7 +27,7 @@ func (p Progress) String() string {
 		s += fmt.Sprintf(", %d of other versions still do", p.Old)
 	}
 	if p.WaitingFor != "" {
-		s += "; waiting for " + p.WaitingFor
+		s += "; waiting: " + p.WaitingFor
 	}
 	return s
 }
@@ -60,9 +60,9 @@ func (c *Client) Rollout(ctx context.Context, horde crux.Horde, inst crux.Inst, 
 	return version, c.signAndPropose(ctx, key, version, want, keys)
 }
 
-// Follow reports how an intent comes along, at each change, until it is done or
-// ctx ends; then it says what it was waiting for. It outlives changes of leader
-// and restarts of the node.
+// Follow reports how an intent comes along, several times a second, until it is
+// done or ctx ends; then it says what it was waiting for. It outlives changes of
+// leader and restarts of the node.
 func (c *Client) Follow(ctx context.Context, horde crux.Horde, inst crux.Inst, version uint64, report func(Progress)) error {
 	var last Progress
 	retry := time.NewTicker(200 * time.Millisecond)
@@ -76,7 +76,7 @@ func (c *Client) Follow(ctx context.Context, horde crux.Horde, inst crux.Inst, v
 			return crux.Errorf("rollout", crux.Timeout, "%s is not done in time: %v; the intent stands, and the nodes go on", inst, last)
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err != nil && crux.KindOf(err) != crux.Unavailable:
+		case err != nil && crux.KindOf(err) != crux.Unavailable && crux.KindOf(err) != crux.Timeout:
 			return err
 		}
 		select { // the leader moved, or the node is being replaced: ask again
@@ -97,10 +97,8 @@ func (c *Client) follow(ctx context.Context, req *admin.ProgressRequest, last *P
 			return c.said(err)
 		}
 		p := Progress{r.GetDone(), int(r.GetWant()), int(r.GetServing()), int(r.GetOld()), r.GetWaitingFor()}
-		if p != *last {
-			*last = p
-			report(p)
-		}
+		*last = p
+		report(p)
 		if p.Done {
 			return nil
 		}

@@ -200,17 +200,24 @@ func (h *Heartbeater) noteLocked(changes []Change) {
 	}
 }
 
+// listen is how long the node must have been awake after a beat was due before
+// it believes that there was none. A process that was suspended, or starved of
+// CPU, finds beats expired that wait in its sockets: the silence was its own.
+const listen = 500 * time.Millisecond
+
 // expire withdraws endpoints whose beats stopped.
 func (h *Heartbeater) expire(ctx context.Context) {
 	for {
 		h.mu.Lock()
 		now := h.cfg.Clock.Now()
-		out := h.table.Tick(now)
-		h.noteLocked(out)
 		next, some := h.table.Next()
 		h.mu.Unlock()
-		for _, c := range out {
-			h.cfg.Log.Warn("an endpoint stopped beating and is withdrawn", "inst", c.At.Inst, "at", c.At.NetID)
+		if some && !next.After(now) {
+			if !h.listened(ctx) {
+				return
+			}
+			h.withdraw()
+			continue
 		}
 		var due <-chan time.Time
 		if some {
@@ -222,5 +229,32 @@ func (h *Heartbeater) expire(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// listened returns true once the node has been awake for the time of listen,
+// and false when ctx ends.
+func (h *Heartbeater) listened(ctx context.Context) bool {
+	for {
+		began := h.cfg.Clock.Now()
+		select {
+		case <-h.cfg.Clock.After(listen):
+		case <-ctx.Done():
+			return false
+		}
+		if h.cfg.Clock.Now().Sub(began) < 2*listen {
+			return true
+		}
+	}
+}
+
+// withdraw takes back what has expired and was not renewed meanwhile.
+func (h *Heartbeater) withdraw() {
+	h.mu.Lock()
+	out := h.table.Tick(h.cfg.Clock.Now())
+	h.noteLocked(out)
+	h.mu.Unlock()
+	for _, c := range out {
+		h.cfg.Log.Warn("an endpoint stopped beating and is withdrawn", "inst", c.At.Inst, "at", c.At.NetID)
 	}
 }

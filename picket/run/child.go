@@ -84,19 +84,28 @@ func watch(pid int, start uint64, pidfd *os.File, proc *os.Process) *Child {
 
 func (c *Child) watch() {
 	defer close(c.watched)
-	switch err := waitEnd(c.pidfd); {
+	err := waitEnd(c.pidfd)
+	if err == nil {
+		c.killGroup()
+	}
+	switch {
 	case err != nil && c.isClosed():
 		return
 	case err != nil:
 		// Not to know is to call it ended: picket then kills and starts anew.
 		c.err = crux.Errorf("watch child", crux.Internal, "process %d cannot be watched any more: %w", c.pid, err)
 	case c.proc == nil:
-		c.err = crux.Errorf("child", crux.Internal, "it ended; why is unknown, since an earlier fulcrum started it")
+		c.err = crux.Errorf("", crux.Internal, "it ended; why is unknown, since an earlier fulcrum started it")
 	default:
 		c.err = c.reap()
 	}
 	close(c.done)
 }
+
+// killGroup ends what the process left behind in the group that it led. The
+// kernel gives the group's number to nobody else while the group has a member,
+// nor while the process was not waited for.
+func (c *Child) killGroup() { _ = unix.Kill(-c.pid, unix.SIGKILL) } // none there: nothing to do
 
 func (c *Child) isClosed() bool {
 	select {
@@ -130,12 +139,12 @@ func waitEnd(pidfd *os.File) error {
 func (c *Child) reap() error {
 	state, err := c.proc.Wait()
 	if err != nil {
-		return crux.Errorf("child", crux.Internal, "it ended; its exit status was lost: %w", err)
+		return crux.Errorf("", crux.Internal, "it ended; its exit status was lost: %w", err)
 	}
 	if state.Success() {
 		return nil
 	}
-	return crux.Errorf("child", crux.Internal, "it ended: %s", state)
+	return crux.Errorf("", crux.Internal, "it ended: %s", state)
 }
 
 // PID is the process ID.

@@ -48,7 +48,7 @@ func Serve(l net.Listener, cfg Config, child ChildConfig) *Child {
 	if child.Log == nil {
 		child.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Child{cfg: child, server: NewServer(child.Log), attached: make(chan struct{}), quitted: make(chan struct{})}
+	c := &Child{cfg: child, server: newServer(child.Log, ownUser{}), attached: make(chan struct{}), quitted: make(chan struct{})}
 	u := child.Unit
 	s := &session{
 		caller: string(u.Inst), horde: u.Horde, dir: child.Dir, function: u.Func,

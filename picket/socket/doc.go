@@ -8,7 +8,8 @@
 // constant time. Clients share the node's socket (Register) and name themselves
 // there (metadata fulcrum-caller): anybody who can open that socket is this
 // user, so the name keeps honest programs apart and is no proof. They may not
-// take the node's own name or that of a running unit.
+// take the node's own name or one that could be a service's. Services of this
+// node are refused there ([NewServer]), whatever they call themselves.
 //
 // Private keys never cross a socket: Credential gives a certificate and a
 // handle, SignHandshake signs with it.

@@ -1,15 +1,11 @@
 package socket
 
 import (
-	"context"
 	"errors"
 	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
-	"google.golang.org/grpc/credentials"
 
 	"fulcrum.example/crux"
 )
@@ -53,56 +49,4 @@ func Listen(path string) (net.Listener, error) {
 		return nil, crux.Errorf(op, crux.Unavailable, "%w", err)
 	}
 	return l, nil
-}
-
-// ownUser is the transport credential of a unix socket: the bytes are between
-// two processes and the kernel, and the kernel says whose the other is.
-type ownUser struct{}
-
-func (ownUser) ClientHandshake(context.Context, string, net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	return nil, nil, crux.Errorf("connect", crux.NotSupported, "these credentials are a server's")
-}
-
-// ServerHandshake refuses peers that are not our own user's.
-func (ownUser) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	uid, err := peerUser(c)
-	if err == nil && uid != os.Geteuid() {
-		err = crux.Errorf("accept", crux.Denied, "user %d may not talk to this node", uid)
-	}
-	if err != nil {
-		c.Close()
-		return nil, nil, err
-	}
-	return c, localPeer{credentials.CommonAuthInfo{SecurityLevel: credentials.PrivacyAndIntegrity}}, nil
-}
-
-func (ownUser) Info() credentials.ProtocolInfo {
-	return credentials.ProtocolInfo{SecurityProtocol: "own user"}
-}
-func (ownUser) Clone() credentials.TransportCredentials { return ownUser{} }
-func (ownUser) OverrideServerName(string) error         { return nil }
-
-// localPeer is what is known of a peer: that it is our own user.
-type localPeer struct{ credentials.CommonAuthInfo }
-
-func (localPeer) AuthType() string { return "own user" }
-
-// peerUser is the kernel's word on who is at the other end.
-func peerUser(c net.Conn) (int, error) {
-	const op = "identify peer"
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return 0, crux.Errorf(op, crux.Denied, "the connection is not a unix socket's")
-	}
-	raw, err := u.SyscallConn()
-	if err != nil {
-		return 0, crux.Errorf(op, crux.Unavailable, "%w", err)
-	}
-	var cred *unix.Ucred
-	var failed error
-	err = raw.Control(func(fd uintptr) { cred, failed = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err = errors.Join(err, failed); err != nil {
-		return 0, crux.Errorf(op, crux.Unavailable, "%w", err)
-	}
-	return int(cred.Uid), nil
 }

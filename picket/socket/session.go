@@ -86,14 +86,22 @@ func (cfg *Config) byName(ctx context.Context) (*session, error) {
 		return nil, crux.Errorf(op, crux.Invalid, "%q is not a caller's name: want 1 to 63 of a-z, 0-9, dot and hyphen", name)
 	case name == nodeCaller:
 		return nil, crux.Errorf(op, crux.Denied, "%q is the node itself: attach under another name", name)
-	case cfg.Taken != nil && cfg.Taken(name):
-		return nil, crux.Errorf(op, crux.Denied, "%q is a service that this node runs: attach under another name", name)
+	case isService(name), cfg.Taken != nil && cfg.Taken(name):
+		return nil, crux.Errorf(op, crux.Denied, "%q is a service's name (it ends in a version): attach under one that ends in a letter", name)
 	}
 	s := &session{caller: name, horde: crux.DefaultHorde, keys: cfg.KeysFor(name, crux.DefaultHorde)}
 	if cfg.Dir != "" {
 		s.dir = filepath.Join(cfg.Dir, name)
 	}
 	return s, nil
+}
+
+// isService says whether a name is that of an instance or of an API, of this
+// node, another, or none yet: who attached under it could sign as that service.
+func isService(name string) bool {
+	_, notInst := crux.ParseInst(name)
+	_, notAPI := crux.ParseAPI(name)
+	return notInst == nil || notAPI == nil
 }
 
 // info tells a process where it is.

@@ -331,7 +331,7 @@ func (p *planner) report(g group, key crux.UnitKey, pr Progress) {
 	}
 	pr.Old = len(old)
 	if pr.Note == "" && pr.Placed < pr.Wanted {
-		pr.Note = fmt.Sprintf("%d nodes can run it, one replica each", pr.Placed)
+		pr.Note = fmt.Sprintf("only %d nodes can run it, one replica each", pr.Placed)
 	}
 	pr.Done = pr.Note == "" && pr.Serving >= pr.Wanted && pr.Old == 0 && len(pr.Waiting) == 0
 	p.out.Progress = append(p.out.Progress, pr)

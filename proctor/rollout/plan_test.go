@@ -133,7 +133,7 @@ func TestMoreReplicasThanNodesIsReported(t *testing.T) {
 	w.Intents = []crux.Intent{intent("galumph2_3", 3)}
 	out := w.settle(t)
 	p := out.Progress[0]
-	if p.Placed != 2 || p.Serving != 2 || p.Done || !strings.Contains(p.Text(), "2 of 3 serving; 2 nodes can run it, one replica each") {
+	if p.Placed != 2 || p.Serving != 2 || p.Done || !strings.Contains(p.Text(), "2 of 3 serving; only 2 nodes can run it, one replica each") {
 		t.Fatalf("%+v: %s", p, p.Text())
 	}
 }
