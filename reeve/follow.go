@@ -30,7 +30,6 @@ func (r *Reeve) follow(ctx context.Context) {
 	for v := range r.cfg.Members.Watch(ctx) {
 		r.mu.Lock()
 		r.learnKeysLocked(v)
-		r.wantLacking()
 		r.publishLocked(false)
 		r.mu.Unlock()
 		var next target

@@ -5,7 +5,6 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -337,7 +336,7 @@ func (r *Reeve) verifiedRows(in []*pb.Held) (out []checkedRow) {
 		r.mu.Unlock()
 		if !known {
 			if err := r.VerifyRow(&row); err != nil {
-				r.refused("a row was refused", err)
+				r.refused("a row was refused", row.Node, err)
 				continue
 			}
 		}
@@ -359,7 +358,7 @@ func (r *Reeve) verifiedDigests(in []*pb.Digest) (out []steward.HeldDigest) {
 		r.mu.Unlock()
 		if !known {
 			if err := r.VerifyDigest(&d); err != nil {
-				r.refused("a digest was refused", err)
+				r.refused("a digest was refused", d.Node, err)
 				continue
 			}
 		}
@@ -372,15 +371,25 @@ func (r *Reeve) verifiedDigests(in []*pb.Digest) (out []steward.HeldDigest) {
 	return out
 }
 
-// refused logs what was not taken in. A node that this one does not know yet is
-// nothing bad: it is asked for again once its key is known.
-func (r *Reeve) refused(what string, err error) {
-	level := slog.LevelWarn
-	if crux.KindOf(err) == crux.Unknown {
-		level = slog.LevelDebug
+// refused notes why something was not taken in. What a node said whose key has
+// not reached us yet is asked for again when it has: the steward may hear of a
+// new member before we do.
+func (r *Reeve) refused(what string, owner crux.NodeID, err error) {
+	if crux.KindOf(err) != crux.Unknown {
+		r.log.Warn(what, "error", err)
+		return
 	}
-	r.log.Log(context.Background(), level, what, "error", err)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.keys[owner]; ok {
+		r.wanted[owner] = true // it has arrived just now
+	} else if len(r.strangers) < maxStrangers {
+		r.strangers[owner] = true
+	}
 }
+
+// maxStrangers bounds how many unknown owners are remembered.
+const maxStrangers = 1 << 16
 
 // hearOwn complains of a digest of this node that is later than what it said.
 func (r *Reeve) hearOwn(d *crux.Digest) {

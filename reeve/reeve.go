@@ -91,7 +91,7 @@ func Open(cfg Config) (*Reeve, error) {
 	}
 	r := &Reeve{
 		cfg: cfg, log: cfg.Log, table: steward.New(cfg.Clock.Now()), changed: make(chan struct{}), ownNews: make(chan struct{}),
-		own: newOwnRows(), keys: map[crux.NodeID]ed25519.PublicKey{}, wanted: map[crux.NodeID]bool{}, closed: make(chan struct{}),
+		own: newOwnRows(), keys: map[crux.NodeID]ed25519.PublicKey{}, wanted: map[crux.NodeID]bool{}, strangers: map[crux.NodeID]bool{}, closed: make(chan struct{}),
 	}
 	r.state.Store(&state{})
 	r.learnKeysLocked(cfg.Members.View()) // nobody else has it yet
@@ -209,9 +209,9 @@ func (r *Reeve) lackingLocked(v *crux.View, each func(crux.NodeID)) (n int) {
 	return n
 }
 
-// wantLacking asks for the full sets of the members that are lacking. They
-// should have come by themselves; a push may have met a node that did not know
-// the member's key yet.
+// wantLacking asks for the full sets of the members that are lacking although
+// the steward has them all. They should have come by themselves; this is for
+// what went wrong in a way that nobody thought of.
 func (r *Reeve) wantLacking() {
 	if !r.claimed {
 		return
@@ -236,8 +236,16 @@ func (r *Reeve) sayLocked() {
 // learnKeysLocked remembers the public keys of members: rows of a node that has
 // left the list are still checked until their leases end.
 func (r *Reeve) learnKeysLocked(v *crux.View) {
+	met := false
 	for _, m := range v.Members {
 		r.keys[m.ID] = m.Key
+		if r.strangers[m.ID] {
+			delete(r.strangers, m.ID)
+			r.wanted[m.ID], met = true, true
+		}
+	}
+	if met {
+		r.sayLocked()
 	}
 }
 
