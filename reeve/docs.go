@@ -28,7 +28,7 @@ func (r *Reeve) AllDocs() ([]crux.Doc, <-chan struct{}) {
 	return r.docs.list(), changed
 }
 
-// WatchDocs implements what crux.Docs calls Watch; see Docs.
+// watchDocs is what crux.Docs calls Watch; see Docs.
 func (r *Reeve) watchDocs(ctx context.Context) <-chan struct{} {
 	out := make(chan struct{}, 1)
 	r.mu.Lock()
@@ -88,8 +88,7 @@ func (r *Reeve) Propose(ctx context.Context, d crux.Doc) error {
 }
 
 // checkDoc says whether a document counts: what it says of itself is true, and
-// those signed it who may publish. A node that has stored a document keeps it,
-// whatever the rules become.
+// those signed it who may publish.
 func (r *Reeve) checkDoc(d *crux.Doc) error {
 	op := "check " + d.Name
 	if d.Version == 0 {
@@ -125,18 +124,36 @@ func (r *Reeve) checkDoc(d *crux.Doc) error {
 	return nil
 }
 
-// checkMemberSigned is checkDoc where the bloc lists no publishers: the node
-// key of any enrolled member that this node knows will do.
+// checkMemberSigned is checkDoc where the bloc lists no publishers: the key of
+// any node will do that is or was a member, as far as this node knows, or that
+// may be one (the signer may have left before this node came).
 func (r *Reeve) checkMemberSigned(op string, d *crux.Doc, msg []byte) error {
 	for _, s := range d.Signatures {
 		if len(s.Key) != ed25519.PublicKeySize || !ed25519.Verify(s.Key, msg, s.Sig) {
 			continue
 		}
-		if key, ok := r.Key(crux.NodeIDOf(s.Key)); ok && string(key) == string(s.Key) {
+		if key, ok := r.Key(crux.NodeIDOf(s.Key)); ok && string(key) == string(s.Key) || r.cfg.Policy.Enrolled(s.Key) {
 			return nil
 		}
 	}
 	return crux.Errorf(op, crux.Denied, "no member's signature is on it")
+}
+
+// checkLoaded is checkDoc for a document that this node has stored before: where
+// members sign, the signature alone is looked at, because the signer was a
+// member then.
+func (r *Reeve) checkLoaded(d *crux.Doc) error {
+	err := r.checkDoc(d)
+	if publishers, _ := r.cfg.Policy.Publishers(); len(publishers) > 0 || crux.KindOf(err) != crux.Denied {
+		return err
+	}
+	msg := crux.Labelled(d.Kind.Label(), d.SignedBytes(r.cfg.Policy.Bloc()))
+	for _, s := range d.Signatures {
+		if len(s.Key) == ed25519.PublicKeySize && ed25519.Verify(s.Key, msg, s.Sig) {
+			return nil
+		}
+	}
+	return err
 }
 
 // StoreDoc checks a document and keeps it; it returns once it is on disk.

@@ -21,6 +21,8 @@ type docStore struct {
 	root *os.Root
 	dir  string
 
+	writing sync.Mutex // held while a file is written: readers need not wait for the disk
+
 	mu      sync.Mutex
 	docs    map[crux.DocKey]crux.Doc
 	changed chan struct{} // closed and replaced at each change
@@ -28,9 +30,11 @@ type docStore struct {
 
 const docSuffix = ".json"
 
-// openDocs reads the documents in dir. A file that does not hold a document is
-// set aside, and named in the log; the others are not affected.
-func openDocs(dir string, log *slog.Logger) (*docStore, error) {
+// openDocs reads the documents in dir that check accepts. A file that does not
+// hold a document is set aside, and named in the log; one whose signatures do
+// not count by the rules of today is left where it is; the others are not
+// affected.
+func openDocs(dir string, check func(*crux.Doc) error, log *slog.Logger) (*docStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, crux.Errorf("open documents", crux.Denied, "%w", err)
 	}
@@ -39,41 +43,71 @@ func openDocs(dir string, log *slog.Logger) (*docStore, error) {
 		return nil, crux.Errorf("open documents", crux.Denied, "%w", err)
 	}
 	s := &docStore{root: root, dir: dir, docs: map[crux.DocKey]crux.Doc{}, changed: make(chan struct{})}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, crux.Errorf("open documents", crux.Internal, "%w", err)
-	}
-	for _, e := range entries {
-		switch name := e.Name(); {
-		case strings.HasPrefix(name, ".new-"):
-			_ = root.Remove(name) // of a write that a crash cut short
-		case strings.HasSuffix(name, docSuffix):
-			if err := s.load(name); err != nil {
-				log.Error("a document on disk is damaged; it was set aside and will come again from other nodes",
-					"file", filepath.Join(dir, name), "error", err)
-				if err := root.Rename(name, name+".damaged"); err != nil {
-					return nil, crux.Errorf("open documents", crux.Internal, "%w", err)
-				}
-			}
-		}
+	if err := s.loadAll(check, log); err != nil {
+		_ = root.Close() // nothing was written; the first error is the one to tell
+		return nil, crux.Wrap("open documents", err)
 	}
 	return s, nil
 }
 
-func (s *docStore) load(name string) error {
+func (s *docStore) loadAll(check func(*crux.Doc) error, log *slog.Logger) error {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case strings.HasPrefix(name, ".new-"):
+			_ = s.root.Remove(name) // of a write that a crash cut short
+		case strings.HasSuffix(name, docSuffix):
+			if err := s.load(name, check, log); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// load reads one file. Only that the damaged could not be set aside is an error.
+func (s *docStore) load(name string, check func(*crux.Doc) error, log *slog.Logger) error {
+	d, err := s.read(name)
+	if err == nil {
+		err = check(&d)
+	}
+	path := filepath.Join(s.dir, name)
+	switch {
+	case err == nil:
+		s.docs[d.DocKey] = d
+	case crux.KindOf(err) == crux.Denied:
+		log.Error("a document on disk does not count: those who may publish have not signed it", "file", path, "error", err)
+	default:
+		log.Error("a document on disk is damaged; it was set aside and will come again from other nodes", "file", path, "error", err)
+		if err := s.root.Rename(name, name+".damaged"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *docStore) read(name string) (d crux.Doc, err error) {
 	text, err := s.root.ReadFile(name)
 	if err != nil {
-		return crux.Errorf("read document", crux.Internal, "%w", err)
+		return d, crux.Errorf("read document", crux.Internal, "%w", err)
 	}
-	var d crux.Doc
 	if err := json.Unmarshal(text, &d); err != nil {
-		return crux.Errorf("read document", crux.Corrupt, "%w", err)
+		return d, crux.Errorf("read document", crux.Corrupt, "%w", err)
 	}
 	if docFile(d.DocKey) != name {
-		return crux.Errorf("read document", crux.Corrupt, "the file holds another document: %s %s", d.Kind, d.Name)
+		return d, crux.Errorf("read document", crux.Corrupt, "the file holds another document: %s %s", d.Kind, d.Name)
 	}
-	s.docs[d.DocKey] = d
-	return nil
+	return d, nil
+}
+
+// close gives back the folder; a write under way ends first.
+func (s *docStore) close() error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	return s.root.Close()
 }
 
 func docFile(k crux.DocKey) string {
@@ -113,9 +147,9 @@ func (s *docStore) list() []crux.Doc {
 // very same one again is no error and no change. Errors: Conflict for a lower
 // version, or another document of the same version.
 func (s *docStore) put(d crux.Doc) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if have, ok := s.docs[d.DocKey]; ok {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if have, ok := s.get(d.DocKey); ok {
 		switch {
 		case have.Version > d.Version:
 			return crux.Errorf("store "+d.Name, crux.Conflict, "version %d is older than version %d, which is here", d.Version, have.Version)
@@ -132,6 +166,8 @@ func (s *docStore) put(d crux.Doc) error {
 	if err := s.write(docFile(d.DocKey), text); err != nil {
 		return crux.Errorf("store "+d.Name, crux.Unavailable, "in %s: %w", s.dir, err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.docs[d.DocKey] = d
 	close(s.changed)
 	s.changed = make(chan struct{})

@@ -29,7 +29,8 @@ func (r *Reeve) follow(ctx context.Context) {
 	}()
 	for v := range r.cfg.Members.Watch(ctx) {
 		r.mu.Lock()
-		r.learnKeys(v)
+		r.learnKeysLocked(v)
+		r.publishLocked(false)
 		r.mu.Unlock()
 		var next target
 		leader, ok := v.Member(v.Leader)
@@ -85,8 +86,6 @@ func (r *Reeve) keepJoined(ctx context.Context, leader crux.Member, flock crux.F
 func (r *Reeve) lost() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.whole || !r.steward.IsZero() {
-		r.whole, r.steward = false, crux.NodeID{}
-		r.changedLocked()
-	}
+	r.claimed, r.steward = false, crux.NodeID{}
+	r.publishLocked(false)
 }

@@ -3,8 +3,10 @@ package reeve
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"errors"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -85,37 +87,68 @@ func (st *stream) why(err error) error {
 	return err
 }
 
-// hello sends what this node has: its own rows in full, the rows of nodes that
-// cannot speak for themselves, and which documents are on disk.
+// hello sends what this node has: its own rows in full, whose rows it holds, the
+// rows of nodes that cannot speak for themselves, and which documents are on
+// disk.
 func (st *stream) hello() error {
 	r := st.r
 	r.mu.Lock()
 	n, upTo, err := r.newsLocked(0, true)
-	m := &pb.FromReeve{Full: true, Hello: &pb.Hello{Have: wire.RevisionTo(r.rev)}}
-	rows, _ := r.table.Export(r.cfg.Clock.Now())
+	words := r.table.Words()
+	all := r.table.Since(r.cfg.Clock.Now(), nil)
 	r.mu.Unlock()
 	if err != nil {
 		return err
 	}
-	v := r.cfg.Members.View()
-	for _, h := range rows {
-		owner, member := v.Member(h.Row.Node)
-		if h.Row.Node != r.cfg.ID && (!member || owner.State != crux.Alive) {
-			m.Rows = append(m.Rows, wire.RowTo(&h.Row))
-		}
+	m := &pb.FromReeve{Full: true, Hello: &pb.Hello{}}
+	for id, w := range words {
+		m.Hello.Has = append(m.Hello.Has, &pb.Word{Node: wire.NodeIDTo(id), Incarnation: w.Incarnation, Seq: w.Seq})
 	}
-	addNews(m, n)
 	for _, d := range r.docs.list() {
-		m.Hello.Docs = append(m.Hello.Docs, &pb.DocVersion{Key: wire.DocKeyTo(d.DocKey), Version: d.Version})
+		sum := sha256.Sum256(d.Body)
+		m.Hello.Docs = append(m.Hello.Docs, &pb.DocVersion{Key: wire.DocKeyTo(d.DocKey), Version: d.Version, Sum: sum[:]})
 		st.known[d.DocKey] = d.Version // the steward asks for what it lacks
 	}
+	addNews(m, n)
 	st.sent = upTo
+	if err := st.s.Send(m); err != nil {
+		return err
+	}
+	return st.sendMute(all.Rows)
+}
+
+// Bounds of one message; a document has at most 64 KiB.
+const (
+	maxRows = 2000
+	maxDocs = 32
+)
+
+// sendMute sends the rows of nodes that are not living members.
+func (st *stream) sendMute(rows []steward.Held) error {
+	v := st.r.cfg.Members.View()
+	m := &pb.FromReeve{}
+	for i := range rows {
+		h := &rows[i]
+		if owner, member := v.Member(h.Row.Node); h.Row.Node == st.r.cfg.ID || member && owner.State == crux.Alive {
+			continue
+		}
+		m.Rows = append(m.Rows, &pb.Held{Row: wire.RowTo(&h.Row), LeftNano: int64(h.Left)})
+		if len(m.Rows) == maxRows {
+			if err := st.s.Send(m); err != nil {
+				return err
+			}
+			m = &pb.FromReeve{}
+		}
+	}
+	if len(m.Rows) == 0 {
+		return nil
+	}
 	return st.s.Send(m)
 }
 
 func addNews(m *pb.FromReeve, n news) {
 	for i := range n.rows {
-		m.Rows = append(m.Rows, wire.RowTo(&n.rows[i]))
+		m.Rows = append(m.Rows, &pb.Held{Row: wire.RowTo(&n.rows[i])})
 	}
 	if n.digest != nil {
 		m.Digest = wire.DigestTo(n.digest)
@@ -167,10 +200,10 @@ func (st *stream) next() (*pb.FromReeve, error) {
 	m := &pb.FromReeve{Full: full}
 	r.mu.Lock()
 	n, upTo, err := r.newsLocked(st.sent, full)
-	for id := range r.mismatch {
+	for id := range r.wanted {
 		m.Resync = append(m.Resync, wire.NodeIDTo(id))
 	}
-	clear(r.mismatch)
+	clear(r.wanted)
 	r.mu.Unlock()
 	if err != nil {
 		return nil, err
@@ -178,7 +211,7 @@ func (st *stream) next() (*pb.FromReeve, error) {
 	st.sent = upTo
 	addNews(m, n)
 	for _, d := range r.docs.list() {
-		if d.Version > st.known[d.DocKey] {
+		if d.Version > st.known[d.DocKey] && len(m.Docs) < maxDocs {
 			m.Docs = append(m.Docs, wire.DocTo(&d))
 			st.known[d.DocKey] = d.Version
 		}
@@ -209,9 +242,7 @@ func (st *stream) fresh(rev crux.Revision) error {
 	if rev.Flock != st.flock || st.r.cfg.Members.View().Flock != st.flock {
 		return crux.Errorf("follow steward", crux.Conflict, "it speaks for flock %v, which this node is not in", rev.Flock)
 	}
-	st.r.mu.Lock()
-	defer st.r.mu.Unlock()
-	if have := st.r.rev; have.Flock == rev.Flock && rev.Epoch < have.Epoch {
+	if have := st.r.state.Load().rev; have.Flock == rev.Flock && rev.Epoch < have.Epoch {
 		return crux.Errorf("follow steward", crux.Conflict, "it speaks for epoch %d, which ended: this node has seen epoch %d", rev.Epoch, have.Epoch)
 	}
 	return nil
@@ -219,7 +250,8 @@ func (st *stream) fresh(rev crux.Revision) error {
 
 // takeRows takes in the rows and digests of a push.
 func (r *Reeve) takeRows(m *pb.FromSteward, rev crux.Revision, from crux.NodeID) {
-	rows, digests := r.verified(m)
+	rows := r.verifiedRows(m.GetRows())
+	digests := r.verifiedDigests(m.GetDigests())
 	full := map[crux.NodeID]bool{}
 	for _, b := range m.GetFull() {
 		if id, err := wire.NodeIDFrom(b); err == nil {
@@ -228,90 +260,115 @@ func (r *Reeve) takeRows(m *pb.FromSteward, rev crux.Revision, from crux.NodeID)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := r.cfg.Clock.Now()
-	changed, said := false, r.sayMissing(digests)
-	for _, d := range digests {
-		if d.Node == r.cfg.ID {
-			continue // we know ourselves better
-		}
-		if full[d.Node] {
-			c, ok := r.table.Full(now, d, ofNode(rows, d.Node, d.Incarnation))
-			changed = changed || c
-			if ok {
-				continue
-			}
-		}
+	changed := r.applyLocked(rows, digests, full)
+	if !m.GetMore() {
+		r.claimed = m.GetWhole()
 	}
-	for _, row := range rows {
-		if row.Node != r.cfg.ID {
-			changed = r.table.Apply(now, row) || changed
-		}
-	}
-	for _, d := range digests {
-		if d.Node != r.cfg.ID && r.table.Digest(now, d) == steward.Mismatch {
-			r.mismatch[d.Node] = true
-			said = true
-		}
-	}
-	if r.whole != m.GetWhole() || r.steward != from {
-		r.whole, r.steward, changed = m.GetWhole(), from, true
-	}
-	r.rev = rev
-	if changed {
-		r.changedLocked()
-	}
-	if said {
+	r.steward = from
+	r.table.Publish()
+	r.state.Store(&state{rev, r.state.Load().whole})
+	r.publishLocked(changed)
+	if len(r.wanted) > 0 {
 		r.sayLocked()
 	}
 }
 
-// sayMissing is true if a digest of ours comes back that is newer than what we
-// said: another process runs with our key, or our clock and disk were set back.
-func (r *Reeve) sayMissing(digests []crux.Digest) bool {
+// applyLocked enters what a push brought into the table, and notes whose full
+// set is wanted. Of itself this node hears nothing new.
+func (r *Reeve) applyLocked(rows []checkedRow, digests []steward.HeldDigest, full map[crux.NodeID]bool) (changed bool) {
+	now := r.cfg.Clock.Now()
 	for i := range digests {
-		if d := &digests[i]; d.Node == r.cfg.ID && d.Newer(&r.own.digest) && r.own.digest.Seq != 0 {
-			r.log.Error("another process speaks with this node's key, and later: end one of the two", "incarnation", d.Incarnation)
-			return true
+		if d := &digests[i]; full[d.Digest.Node] {
+			c, _ := r.table.Full(now, d.Digest, d.Left, r.setLocked(rows, &d.Digest))
+			changed = changed || c
 		}
 	}
-	return false
+	for i := range rows {
+		if x := &rows[i]; x.checked {
+			changed = r.table.Apply(now, x.Row, x.Left) || changed
+		}
+	}
+	for i := range digests {
+		d := &digests[i]
+		switch r.table.Digest(now, d.Digest, d.Left) { // Stale, if it came with the full set
+		case steward.Dropped:
+			changed = true
+		case steward.Mismatch:
+			r.wanted[d.Digest.Node] = true
+		}
+	}
+	return changed
 }
 
-func ofNode(rows []crux.Row, id crux.NodeID, incarnation uint64) (out []crux.Row) {
-	for _, row := range rows {
-		if row.Node == id && row.Incarnation == incarnation && row.Status != crux.Gone {
-			out = append(out, row)
+// checkedRow is a row whose owner signed it, or one that was known when it came.
+type checkedRow struct {
+	steward.Held
+	checked bool
+}
+
+// setLocked returns the rows that a full set may be made of.
+func (r *Reeve) setLocked(rows []checkedRow, d *crux.Digest) (out []crux.Row) {
+	for i := range rows {
+		row := &rows[i].Row
+		if row.Node == d.Node && row.Incarnation == d.Incarnation && row.Seq <= d.Seq && row.Status != crux.Gone &&
+			(rows[i].checked || r.table.Knows(row)) {
+			out = append(out, *row)
 		}
 	}
 	return out
 }
 
-// verified decodes the rows and digests of a push and leaves out those whose
-// owners did not sign them.
-func (r *Reeve) verified(m *pb.FromSteward) (rows []crux.Row, digests []crux.Digest) {
-	for _, x := range m.GetRows() {
-		row, err := wire.RowFrom(x)
-		if err == nil {
-			err = r.VerifyRow(&row)
-		}
+// verifiedRows decodes the rows of a push and leaves out this node's own, and
+// those whose owners did not sign them. What is known already changes nothing,
+// and is not checked again.
+func (r *Reeve) verifiedRows(in []*pb.Held) (out []checkedRow) {
+	for _, x := range in {
+		row, err := wire.RowFrom(x.GetRow())
 		if err != nil {
-			r.refused("a row was refused", row.Node, err)
+			r.log.Warn("a row was refused", "error", err)
 			continue
 		}
-		rows = append(rows, row)
+		if row.Node == r.cfg.ID {
+			continue
+		}
+		r.mu.Lock()
+		known := r.table.Knows(&row)
+		r.mu.Unlock()
+		if !known {
+			if err := r.VerifyRow(&row); err != nil {
+				r.refused("a row was refused", row.Node, err)
+				continue
+			}
+		}
+		out = append(out, checkedRow{steward.Held{Row: row, Left: time.Duration(x.GetLeftNano())}, !known})
 	}
-	for _, x := range m.GetDigests() {
+	return out
+}
+
+// verifiedDigests does the same for digests.
+func (r *Reeve) verifiedDigests(in []*pb.Digest) (out []steward.HeldDigest) {
+	for _, x := range in {
 		d, err := wire.DigestFrom(x)
-		if err == nil {
-			err = r.VerifyDigest(&d)
-		}
 		if err != nil {
-			r.refused("a digest was refused", d.Node, err)
+			r.log.Warn("a digest was refused", "error", err)
 			continue
 		}
-		digests = append(digests, d)
+		r.mu.Lock()
+		known := r.table.KnowsDigest(&d)
+		r.mu.Unlock()
+		if !known {
+			if err := r.VerifyDigest(&d); err != nil {
+				r.refused("a digest was refused", d.Node, err)
+				continue
+			}
+		}
+		if d.Node == r.cfg.ID {
+			r.hearOwn(&d)
+			continue
+		}
+		out = append(out, steward.HeldDigest{Digest: d, Left: time.Duration(x.GetLeftNano())})
 	}
-	return rows, digests
+	return out
 }
 
 // refused notes why something was not taken in. What a node said whose key has
@@ -325,7 +382,7 @@ func (r *Reeve) refused(what string, owner crux.NodeID, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, ok := r.keys[owner]; ok {
-		r.mismatch[owner] = true // it has arrived just now
+		r.wanted[owner] = true // it has arrived just now
 	} else if len(r.strangers) < maxStrangers {
 		r.strangers[owner] = true
 	}
@@ -333,6 +390,16 @@ func (r *Reeve) refused(what string, owner crux.NodeID, err error) {
 
 // maxStrangers bounds how many unknown owners are remembered.
 const maxStrangers = 1 << 16
+
+// hearOwn complains of a digest of this node that is later than what it said.
+func (r *Reeve) hearOwn(d *crux.Digest) {
+	r.mu.Lock()
+	later := r.own.digest.Seq != 0 && d.Newer(&r.own.digest)
+	r.mu.Unlock()
+	if later {
+		r.log.Error("another process speaks with this node's key, and later: end one of the two", "incarnation", d.Incarnation)
+	}
+}
 
 // VerifyRow checks that a row's owner signed it.
 func (r *Reeve) VerifyRow(row *crux.Row) error {
@@ -362,7 +429,7 @@ func (st *stream) takeDocs(m *pb.FromSteward) {
 		if err == nil {
 			err = st.r.StoreDoc(d)
 		}
-		if err != nil && crux.KindOf(err) != crux.Conflict {
+		if err != nil {
 			st.r.log.Warn("a document was refused", "error", err)
 		}
 		st.mu.Lock()

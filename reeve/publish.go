@@ -9,17 +9,13 @@ import (
 // ownRows is what this node says of itself.
 type ownRows struct {
 	seq       uint64
-	rows      map[crux.RowKey]crux.Row // Gone ones too, while they are remembered
+	rows      map[crux.RowKey]crux.Row // Gone ones too, until they were handed to a stream
 	digest    crux.Digest              // the last one made; its Seq is 0 before the first
 	digestDue bool                     // rows changed, or it is time to renew
 	complete  bool
 }
 
 func newOwnRows() ownRows { return ownRows{rows: map[crux.RowKey]crux.Row{}} }
-
-// forgetGone is how many withdrawn rows are kept for a steward that has not
-// heard of them; older ones it learns of by the digest.
-const forgetGone = 1024
 
 // Put implements crux.Publisher.
 func (r *Reeve) Put(_ context.Context, s crux.Fservice, key []byte, generation uint32) error {
@@ -48,12 +44,14 @@ func (r *Reeve) Drop(_ context.Context, horde crux.Horde, inst crux.Inst, at cru
 
 // Ready says that the node has found all services that outlived its last
 // fulcrum: from now on its digests are complete, and rows of earlier
-// incarnations that they do not count are gone.
+// incarnations that they do not count are gone. Until then this node's snapshots
+// are not whole.
 func (r *Reeve) Ready() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !r.own.complete {
 		r.own.complete, r.own.digestDue = true, true
+		r.publishLocked(false)
 		r.sayLocked()
 	}
 }
@@ -71,34 +69,15 @@ func (r *Reeve) say(row crux.Row) error {
 	}
 	row.Signature = sig
 	r.own.rows[row.RowKey()] = row
-	r.own.forget()
 	r.own.digestDue = true
-	r.table.Apply(r.cfg.Clock.Now(), row)
-	r.changedLocked()
+	r.table.Apply(r.cfg.Clock.Now(), row, 0)
+	r.publishLocked(true)
 	r.sayLocked()
 	return nil
 }
 
-// forget drops the oldest withdrawn rows when there are too many.
-func (o *ownRows) forget() {
-	var gone int
-	var oldest crux.RowKey
-	var at uint64
-	for k, row := range o.rows {
-		if row.Status == crux.Gone {
-			gone++
-			if at == 0 || row.Seq < at {
-				oldest, at = k, row.Seq
-			}
-		}
-	}
-	if gone > forgetGone {
-		delete(o.rows, oldest)
-	}
-}
-
-// ownDigest returns the digest of what this node has now, made anew if it is
-// due. The lock is held.
+// ownDigestLocked returns the digest of what this node has now, made anew if it is
+// due.
 func (r *Reeve) ownDigestLocked() (crux.Digest, error) {
 	o := &r.own
 	if !o.digestDue && o.digest.Seq != 0 {
@@ -122,23 +101,24 @@ func (r *Reeve) ownDigestLocked() (crux.Digest, error) {
 	}
 	d.Signature = sig
 	o.digest, o.digestDue = d, false
-	r.applyOwnDigest(d)
+	r.applyOwnLocked(d)
 	return d, nil
 }
 
-// applyOwnDigest renews this node's leases in its own table. A complete one
+// applyOwnLocked renews this node's leases in its own table. A complete digest
 // also ends what an earlier incarnation left there.
-func (r *Reeve) applyOwnDigest(d crux.Digest) {
-	now := r.cfg.Clock.Now()
+func (r *Reeve) applyOwnLocked(d crux.Digest) {
 	var live []crux.Row
 	for _, row := range r.own.rows {
 		if row.Status != crux.Gone {
 			live = append(live, row)
 		}
 	}
-	if changed, _ := r.table.Full(now, d, live); changed {
-		r.changedLocked()
+	changed, ok := r.table.Full(r.cfg.Clock.Now(), d, 0, live)
+	if !ok {
+		r.log.Error("this node's own digest does not fit its own table", "incarnation", d.Incarnation, "seq", d.Seq)
 	}
+	r.publishLocked(changed)
 }
 
 // news is what this node has to say to its steward.
@@ -150,17 +130,20 @@ type news struct {
 // newsLocked collects what was said after sequence sent; full: everything that
 // lives, and the digest.
 func (r *Reeve) newsLocked(sent uint64, full bool) (n news, upTo uint64, err error) {
-	due := r.own.digestDue || r.own.digest.Seq == 0
 	d, err := r.ownDigestLocked()
 	if err != nil {
 		return news{}, sent, err
 	}
-	for _, row := range r.own.rows {
-		if full && row.Status != crux.Gone || !full && row.Seq > sent {
+	for k, row := range r.own.rows {
+		gone := row.Status == crux.Gone
+		if full && !gone || !full && row.Seq > sent {
 			n.rows = append(n.rows, row)
 		}
+		if gone { // this stream has it now, and the next one begins with the full set
+			delete(r.own.rows, k)
+		}
 	}
-	if due || full || d.Seq > sent {
+	if full || d.Seq > sent {
 		n.digest = &d
 	}
 	return n, r.own.seq, nil

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -46,16 +47,18 @@ type Reeve struct {
 	log  *slog.Logger
 	docs *docStore
 
-	mu       sync.Mutex
-	table    *steward.Table
-	changed  chan struct{} // closed and replaced when look-ups may answer otherwise
-	own      ownRows
-	ownNews  chan struct{} // closed and replaced when this node has something to say
-	rev      crux.Revision
-	whole    bool
-	steward  crux.NodeID // whose pushes are taken; zero while there is none
-	keys     map[crux.NodeID]ed25519.PublicKey
-	mismatch map[crux.NodeID]bool // owners whose full set is wanted
+	table *steward.Table        // Find is for all; the rest is guarded by mu
+	state atomic.Pointer[state] // what a snapshot says beside its rows
+
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced when look-ups may answer otherwise
+	own     ownRows
+	ownNews chan struct{} // closed and replaced when this node has something to say
+	claimed bool          // the steward says that every living member has reported
+	steward crux.NodeID   // whose pushes are taken; zero while there is none
+	keys    map[crux.NodeID]ed25519.PublicKey
+	wanted  map[crux.NodeID]bool // owners whose full set is to be asked for
+	peers   *peers
 	// strangers are owners whose word could not be checked, as they are not
 	// among the members that this node knows (yet).
 	strangers map[crux.NodeID]bool
@@ -63,6 +66,13 @@ type Reeve struct {
 	group  sync.WaitGroup
 	cancel context.CancelFunc
 	closed chan struct{}
+}
+
+// state is immutable. It is stored after the table was published, and loaded
+// before the table is read: rows are never older than what is said of them.
+type state struct {
+	rev   crux.Revision
+	whole bool
 }
 
 // Open reads the documents from disk and begins to follow the leader.
@@ -80,14 +90,16 @@ func Open(cfg Config) (*Reeve, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Reeve{
-		cfg: cfg, log: cfg.Log, table: steward.New(), changed: make(chan struct{}), ownNews: make(chan struct{}),
-		own: newOwnRows(), keys: map[crux.NodeID]ed25519.PublicKey{}, mismatch: map[crux.NodeID]bool{}, strangers: map[crux.NodeID]bool{}, closed: make(chan struct{}),
+		cfg: cfg, log: cfg.Log, table: steward.New(cfg.Clock.Now()), changed: make(chan struct{}), ownNews: make(chan struct{}),
+		own: newOwnRows(), keys: map[crux.NodeID]ed25519.PublicKey{}, wanted: map[crux.NodeID]bool{}, strangers: map[crux.NodeID]bool{}, closed: make(chan struct{}),
 	}
-	r.learnKeys(cfg.Members.View())
+	r.state.Store(&state{})
+	r.learnKeysLocked(cfg.Members.View()) // nobody else has it yet
 	var err error
-	if r.docs, err = openDocs(cfg.Dir, r.log); err != nil {
+	if r.docs, err = openDocs(cfg.Dir, r.checkLoaded, r.log); err != nil {
 		return nil, err
 	}
+	r.peers = openPeers(r.docs.root, cfg.Clock.Now().Add(cfg.TTL), r.log)
 	ctx, cancel := context.WithCancel(context.Background())
 	r.cancel = cancel
 	r.group.Go(func() { r.follow(ctx) })
@@ -95,14 +107,20 @@ func Open(cfg Config) (*Reeve, error) {
 	return r, nil
 }
 
-// Close ends everything; watches are closed.
+// Close ends everything; watches are closed. A second Close does nothing.
 func (r *Reeve) Close() error {
 	r.cancel()
 	r.mu.Lock() // Watch, under the same lock, starts nothing after this
+	select {
+	case <-r.closed:
+		r.mu.Unlock()
+		return nil
+	default:
+	}
 	close(r.closed)
 	r.mu.Unlock()
 	r.group.Wait()
-	return nil
+	return crux.Wrap("close reeve", r.docs.close())
 }
 
 // Steward is the node whose steward this reeve follows, or zero.
@@ -112,31 +130,42 @@ func (r *Reeve) Steward() crux.NodeID {
 	return r.steward
 }
 
-// tick renews this node's leases and lets those of others end.
+// tick renews this node's leases, lets those of others end, and asks again for
+// what is lacking, until ctx ends.
 func (r *Reeve) tick(ctx context.Context) {
-	next := r.cfg.Clock.Now()
+	next := r.cfg.Clock.Now().Add(jitter(r.cfg.TTL / renewals))
 	for {
+		select {
+		case <-r.cfg.Clock.After(r.tickEvery()):
+		case <-ctx.Done():
+			return
+		}
 		now := r.cfg.Clock.Now()
 		r.mu.Lock()
 		if !now.Before(next) {
 			r.own.digestDue = true
+			if _, err := r.ownDigestLocked(); err != nil { // steward or not, our own rows hold
+				r.log.Error("this node's rows cannot be renewed", "error", err)
+			}
 			r.sayLocked()
 			next = now.Add(jitter(r.cfg.TTL / renewals))
 		}
-		if gone := r.table.Expire(now); len(gone) > 0 {
-			for _, row := range gone {
-				r.log.Info("a row's lease has ended", "inst", row.Inst, "node", row.Node, "at", row.NetID)
-			}
-			r.changedLocked()
-		}
+		gone := r.table.Expire(now)
+		r.wantLacking()
+		r.publishLocked(len(gone) > 0)
+		whole := r.state.Load().whole
 		r.mu.Unlock()
-		select {
-		case <-r.cfg.Clock.After(expireTick):
-		case <-ctx.Done():
-			return
+		for _, k := range gone {
+			r.log.Info("a row's lease has ended", "inst", k.Inst, "node", k.Node, "at", k.NetID)
+		}
+		if whole {
+			r.peers.remember(r.cfg.Members.View())
 		}
 	}
 }
+
+// tickEvery is a second, or less where leases are short.
+func (r *Reeve) tickEvery() time.Duration { return min(expireTick, r.cfg.TTL/10) }
 
 // jitter spreads a period by a fifth, so that a thousand nodes do not speak at
 // once.
@@ -144,10 +173,58 @@ func jitter(d time.Duration) time.Duration {
 	return d - d/10 + rand.N(d/5+1)
 }
 
-// changedLocked wakes the watchers.
-func (r *Reeve) changedLocked() {
-	close(r.changed)
-	r.changed = make(chan struct{})
+// publishLocked shows look-ups what the table holds now, works out whether it is
+// whole, and wakes the watchers if rows changed or that did.
+func (r *Reeve) publishLocked(changed bool) {
+	r.table.Publish()
+	was := r.state.Load()
+	if whole := r.wholeLocked(r.cfg.Members.View()); whole != was.whole {
+		r.state.Store(&state{was.rev, whole})
+		changed = true
+	}
+	if changed {
+		close(r.changed)
+		r.changed = make(chan struct{})
+	}
+}
+
+// wholeLocked is the rule of the package's doc.
+func (r *Reeve) wholeLocked(v *crux.View) bool {
+	return r.claimed && r.own.complete && r.lackingLocked(v, nil) == 0 && r.peers.settled(r.cfg.Clock.Now(), v)
+}
+
+// lackingLocked counts the living members of whom the table does not hold what
+// their latest digest counts, and calls each with them.
+func (r *Reeve) lackingLocked(v *crux.View, each func(crux.NodeID)) (n int) {
+	for i := range v.Members {
+		m := &v.Members[i]
+		if m.State != crux.Alive || r.table.Holds(m.ID, m.Incarnation) {
+			continue
+		}
+		n++
+		if each != nil {
+			each(m.ID)
+		}
+	}
+	return n
+}
+
+// wantLacking asks for the full sets of the members that are lacking although
+// the steward has them all. They should have come by themselves; this is for
+// what went wrong in a way that nobody thought of.
+func (r *Reeve) wantLacking() {
+	if !r.claimed {
+		return
+	}
+	asked := false
+	r.lackingLocked(r.cfg.Members.View(), func(id crux.NodeID) {
+		if id != r.cfg.ID {
+			r.wanted[id], asked = true, true
+		}
+	})
+	if asked {
+		r.sayLocked()
+	}
 }
 
 // sayLocked wakes whoever sends this node's news to the steward.
@@ -156,15 +233,15 @@ func (r *Reeve) sayLocked() {
 	r.ownNews = make(chan struct{})
 }
 
-// learnKeys remembers the public keys of members: rows of a node that has left
-// the list are still checked until their leases end.
-func (r *Reeve) learnKeys(v *crux.View) {
+// learnKeysLocked remembers the public keys of members: rows of a node that has
+// left the list are still checked until their leases end.
+func (r *Reeve) learnKeysLocked(v *crux.View) {
 	met := false
 	for _, m := range v.Members {
 		r.keys[m.ID] = m.Key
 		if r.strangers[m.ID] {
 			delete(r.strangers, m.ID)
-			r.mismatch[m.ID], met = true, true
+			r.wanted[m.ID], met = true, true
 		}
 	}
 	if met {
@@ -195,8 +272,8 @@ func (r *Reeve) Key(id crux.NodeID) (ed25519.PublicKey, bool) {
 
 // Export gives all rows and digests that this reeve holds: what a steward on
 // this node begins with.
-func (r *Reeve) Export() ([]steward.Held, []crux.Digest) {
+func (r *Reeve) Export() steward.Delta {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.table.Export(r.cfg.Clock.Now())
+	return r.table.Since(r.cfg.Clock.Now(), nil)
 }

@@ -1,257 +1,220 @@
 package steward
 
 import (
-	"slices"
 	"time"
+	"unique"
 
 	"fulcrum.example/crux"
 )
 
-// keepTombstones is how long a withdrawn row is remembered, so that a late copy
-// of it does not come back: longer than any copy is under way.
-const keepTombstones = 10 * time.Minute
+const (
+	// remember is how long a withdrawn row, and the last digest of a node
+	// without rows, are remembered, so that late copies do not come back.
+	remember = 10 * time.Minute
+	// maxRows bounds the rows that one node may have, whatever it signs.
+	maxRows = 1 << 14
+)
 
 // Table is a set of rows. The zero Table is not usable; see New.
 type Table struct {
+	base   time.Time // what instants count from
 	owners map[crux.NodeID]*owner
-	index  map[indexKey][]crux.Row // live rows, sorted; copied on change
+	index  index
 	live   int
-}
-
-type indexKey struct {
-	horde crux.Horde
-	api   crux.API
 }
 
 // owner is what the table holds of one node.
 type owner struct {
-	rows   map[crux.RowKey]*entry
-	digest *crux.Digest // the latest
-	at     time.Time    // when it was first taken in
+	rows    map[crux.RowKey]entry
+	live    int
+	soonest instant // no entry ends before
+
+	digest *crux.Digest // the latest, or nil
+	ends   instant      // of the lease that it gives
+	holds  bool         // the rows that it counts are held, all and no others
+
+	// Rows that were said at or before past in its incarnation, or in one below
+	// floor, are held, or are known to have been and gone.
+	past  Word
+	floor uint64
 }
 
+// entry is a row without what the index keeps.
 type entry struct {
-	row  crux.Row
-	ends time.Time // of the lease; for a tombstone, of its being remembered
+	incarnation, seq uint64
+	ends             instant // of the lease; for a Gone row, of its being remembered
+	hash             [16]byte
+	gone             bool
 }
 
-// New makes an empty table.
-func New() *Table {
-	return &Table{owners: map[crux.NodeID]*owner{}, index: map[indexKey][]crux.Row{}}
+// Word is an owner's place in the order of what it says: that of a row or a
+// digest.
+type Word struct{ Incarnation, Seq uint64 }
+
+func (w Word) before(o Word) bool {
+	return w.Incarnation < o.Incarnation || w.Incarnation == o.Incarnation && w.Seq < o.Seq
 }
+
+func (e entry) word() Word { return Word{e.incarnation, e.seq} }
+
+func wordOf(d *crux.Digest) Word { return Word{d.Incarnation, d.Seq} }
+
+// instant is a time in nanoseconds after the table's base.
+type instant int64
+
+// New makes an empty table. Times given to it later count from now, by the
+// monotonic clock where they have one.
+func New(now time.Time) *Table {
+	t := &Table{base: now, owners: map[crux.NodeID]*owner{}}
+	t.index.init()
+	return t
+}
+
+func (t *Table) at(now time.Time) instant { return instant(now.Sub(t.base)) }
 
 func (t *Table) owner(id crux.NodeID) *owner {
 	o := t.owners[id]
 	if o == nil {
-		o = &owner{rows: map[crux.RowKey]*entry{}}
+		o = &owner{rows: map[crux.RowKey]entry{}}
 		t.owners[id] = o
 	}
 	return o
 }
 
-// Apply takes in a row and says whether that changed anything. A row that a
-// complete digest has already left behind changes nothing.
-func (t *Table) Apply(now time.Time, r crux.Row) bool {
-	o := t.owner(r.Node)
-	k := r.RowKey()
-	old := o.rows[k]
-	if old != nil && !r.Newer(&old.row) {
+// Knows says that a row would change nothing, because it or a later one is
+// held: its signature need not be checked.
+func (t *Table) Knows(r *crux.Row) bool {
+	o := t.owners[r.Node]
+	if o == nil {
 		return false
 	}
-	if old == nil && o.digest != nil && o.digest.Complete && r.Incarnation < o.digest.Incarnation {
-		return false // the owner has since said what it has, and this was not in it
+	e, ok := o.rows[r.RowKey()]
+	return ok && !newer(r, e)
+}
+
+// KnowsDigest says the same of a digest.
+func (t *Table) KnowsDigest(d *crux.Digest) bool {
+	o := t.owners[d.Node]
+	return o != nil && o.digest != nil && !d.Newer(o.digest)
+}
+
+func newer(r *crux.Row, e entry) bool { return e.word().before(Word{r.Incarnation, r.Seq}) }
+
+// Apply takes in a row, for left or its own time to live, whichever is less
+// (0: its own), and says whether that changed anything.
+func (t *Table) Apply(now time.Time, r crux.Row, left time.Duration) bool {
+	o := t.owner(r.Node)
+	e, held := o.rows[r.RowKey()]
+	if held && !newer(&r, e) || o.leftBehind(&r) || !held && len(o.rows) >= maxRows || r.API != r.Inst.API() {
+		return false
 	}
-	ends := now.Add(r.TTL)
-	if r.Status == crux.Gone {
-		ends = now.Add(keepTombstones)
+	t.put(o, r, t.at(now)+lease(r.TTL, left))
+	if d := o.digest; d != nil && !o.holds && o.fits(d) {
+		t.settle(o)
 	}
-	o.rows[k] = &entry{r, ends}
-	t.reindex(old, &r)
 	return true
 }
 
-// Outcome is what became of a digest.
-type Outcome uint8
-
-// The outcomes of a digest.
-const (
-	Stale    Outcome = iota // not later than what is known: nothing was done
-	Renewed                 // leases renewed
-	Mismatch                // the rows held are not those counted: get the full set
-)
-
-// Digest takes in an owner's digest. On Mismatch it has renewed what it could:
-// the owner lives, and what of its rows the digest may still count stays.
-func (t *Table) Digest(now time.Time, d crux.Digest) Outcome {
-	o := t.owner(d.Node)
-	if o.digest != nil && !d.Newer(o.digest) {
-		return Stale
-	}
-	o.digest, o.at = &d, now
-	for _, e := range o.rows {
-		if e.row.Status != crux.Gone && e.row.Incarnation == d.Incarnation {
-			e.ends = now.Add(d.TTL)
-		}
-	}
-	count, hash := o.sum(&d)
-	if count != d.Count || hash != d.Hash || d.Complete && o.leftBehind(&d) {
-		return Mismatch
-	}
-	return Renewed
+// leftBehind says whether a row that the table lacks has been and gone.
+func (o *owner) leftBehind(r *crux.Row) bool {
+	return r.Incarnation < o.floor || r.Incarnation == o.past.Incarnation && r.Seq <= o.past.Seq
 }
 
-// sameWord says whether a digest is the one held.
-func sameWord(a, b *crux.Digest) bool {
-	return a.Incarnation == b.Incarnation && a.Seq == b.Seq && a.Hash == b.Hash && a.Complete == b.Complete
+// leave notes that nothing that was said in w's incarnation up to w comes back
+// but in a full set.
+func (o *owner) leave(w Word) {
+	if o.past.before(w) {
+		o.past = w
+	}
 }
 
-// sum counts and hashes the rows that a digest of this incarnation counts.
-func (o *owner) sum(d *crux.Digest) (count uint32, hash [16]byte) {
-	for _, e := range o.rows {
-		if e.row.Status == crux.Gone || e.row.Incarnation != d.Incarnation {
-			continue
-		}
-		count++
-		h := e.row.SetHash()
-		for i := range hash {
-			hash[i] ^= h[i]
-		}
+func lease(ttl, left time.Duration) instant {
+	if left > 0 && left < ttl {
+		return instant(left)
 	}
-	return count, hash
+	return instant(ttl)
 }
 
-// leftBehind says whether rows of earlier incarnations are held that a complete
-// digest does not count.
-func (o *owner) leftBehind(d *crux.Digest) bool {
-	for _, e := range o.rows {
-		if e.row.Status != crux.Gone && e.row.Incarnation < d.Incarnation {
-			return true
-		}
+// put enters a row, in place of the one with its key.
+func (t *Table) put(o *owner, r crux.Row, ends instant) {
+	k := r.RowKey()
+	old, held := o.rows[k]
+	e := entry{incarnation: r.Incarnation, seq: r.Seq, ends: ends, hash: r.SetHash(), gone: r.Status == crux.Gone}
+	if e.gone {
+		e.ends += instant(remember)
 	}
-	return false
+	wasLive := held && !old.gone
+	if wasLive || !e.gone {
+		r.Horde = unique.Make(r.Horde).Value() // one copy of a name, for however many rows
+		r.Inst = unique.Make(r.Inst).Value()
+		r.API = r.Inst.API()
+		k.Horde, k.Inst = r.Horde, r.Inst
+		t.index.set(r)
+	}
+	t.count(o, wasLive, !e.gone)
+	o.rows[k] = e
+	if len(o.rows) == 1 || e.ends < o.soonest {
+		o.soonest = e.ends
+	}
 }
 
-// Full takes in all rows that a digest counts, and drops what the digest leaves
-// out: rows of its incarnation and, if it is complete, of earlier ones. It says
-// whether rows changed, and ok=false if the rows are not those counted, or the
-// digest is stale: then nothing was done.
-func (t *Table) Full(now time.Time, d crux.Digest, rows []crux.Row) (changed, ok bool) {
-	o := t.owner(d.Node)
-	at := now
-	if o.digest != nil && !d.Newer(o.digest) {
-		if !sameWord(o.digest, &d) {
-			return false, false
-		}
-		at = o.at // the same word a second time lengthens no lease
+// remove takes an entry out.
+func (t *Table) remove(o *owner, k crux.RowKey, e entry) {
+	delete(o.rows, k)
+	if !e.gone {
+		t.index.set(crux.Row{Node: k.Node, Horde: k.Horde, API: k.Inst.API(), Inst: k.Inst, NetID: k.NetID, Status: crux.Gone})
 	}
-	var hash [16]byte
-	keep := make(map[crux.RowKey]bool, len(rows))
-	for i := range rows {
-		r := &rows[i]
-		if r.Node != d.Node || r.Incarnation != d.Incarnation || r.Status == crux.Gone || keep[r.RowKey()] {
-			return false, false
-		}
-		keep[r.RowKey()] = true
-		h := r.SetHash()
-		for j := range hash {
-			hash[j] ^= h[j]
-		}
-	}
-	if uint32(len(rows)) != d.Count || hash != d.Hash {
-		return false, false
-	}
-	for k, e := range o.rows {
-		gone := e.row.Incarnation == d.Incarnation && e.row.Seq <= d.Seq || d.Complete && e.row.Incarnation < d.Incarnation
-		if e.row.Status != crux.Gone && !keep[k] && gone {
-			delete(o.rows, k)
-			t.reindex(e, nil)
-			changed = true
-		}
-	}
-	o.digest = nil // so that Apply judges the rows by themselves
-	for _, r := range rows {
-		changed = t.Apply(now, r) || changed
-	}
-	o.digest, o.at = &d, at
-	for k := range keep {
-		o.rows[k].ends = at.Add(d.TTL)
-	}
-	return changed, true
+	t.count(o, !e.gone, false)
 }
 
-// Expire drops the rows whose lease has ended, and returns them.
-func (t *Table) Expire(now time.Time) (gone []crux.Row) {
+func (t *Table) count(o *owner, was, is bool) {
+	switch {
+	case is && !was:
+		o.live, t.live = o.live+1, t.live+1
+	case was && !is:
+		o.live, t.live = o.live-1, t.live-1
+	}
+}
+
+// Expire drops the rows whose lease has ended, and returns their keys.
+func (t *Table) Expire(now time.Time) (gone []crux.RowKey) {
+	at := t.at(now)
 	for id, o := range t.owners {
-		for k, e := range o.rows {
-			if now.Before(e.ends) {
-				continue
-			}
-			delete(o.rows, k)
-			if e.row.Status != crux.Gone {
-				t.reindex(e, nil)
-				gone = append(gone, e.row)
-			}
+		if at >= o.soonest {
+			gone = t.expire(o, at, gone)
 		}
-		if len(o.rows) == 0 && (o.digest == nil || len(gone) > 0) {
+		if len(o.rows) == 0 && (o.digest == nil || at >= o.ends+instant(remember)) {
 			delete(t.owners, id)
 		}
 	}
 	return gone
 }
 
+func (t *Table) expire(o *owner, at instant, gone []crux.RowKey) []crux.RowKey {
+	o.soonest = 1<<63 - 1
+	for k, e := range o.rows {
+		if at < e.ends {
+			o.soonest = min(o.soonest, e.ends)
+			continue
+		}
+		t.remove(o, k, e)
+		if !e.gone {
+			gone = append(gone, k)
+			o.lapse(e)
+		}
+	}
+	return gone
+}
+
+// lapse notes that the lease of a row has ended: it, and what the digest counts
+// beside it, is not to come back by old words.
+func (o *owner) lapse(e entry) {
+	o.leave(e.word())
+	if d := o.digest; d != nil && d.Incarnation == e.incarnation {
+		o.holds = false
+		o.leave(wordOf(d))
+	}
+}
+
 // Len is the number of live rows.
 func (t *Table) Len() int { return t.live }
-
-// Owned returns a node's live rows of one incarnation, or of all (0), and its
-// latest digest, or nil.
-func (t *Table) Owned(id crux.NodeID, incarnation uint64) ([]crux.Row, *crux.Digest) {
-	o := t.owners[id]
-	if o == nil {
-		return nil, nil
-	}
-	var rows []crux.Row
-	for _, e := range o.rows {
-		if e.row.Status != crux.Gone && (incarnation == 0 || e.row.Incarnation == incarnation) {
-			rows = append(rows, e.row)
-		}
-	}
-	slices.SortFunc(rows, order)
-	return rows, o.digest
-}
-
-// Held is a row with what is left of its lease.
-type Held struct {
-	Row  crux.Row
-	Left time.Duration
-}
-
-// Export returns all live rows with the rest of their leases, and all digests:
-// what a new steward begins with.
-func (t *Table) Export(now time.Time) (rows []Held, digests []crux.Digest) {
-	for _, o := range t.owners {
-		for _, e := range o.rows {
-			if e.row.Status != crux.Gone {
-				rows = append(rows, Held{e.row, e.ends.Sub(now)})
-			}
-		}
-		if o.digest != nil {
-			digests = append(digests, *o.digest)
-		}
-	}
-	slices.SortFunc(rows, func(a, b Held) int { return order(a.Row, b.Row) })
-	return rows, digests
-}
-
-// Import takes in what Export gave, without lengthening a lease.
-func (t *Table) Import(now time.Time, rows []Held, digests []crux.Digest) {
-	for _, h := range rows {
-		if h.Left > 0 && t.Apply(now, h.Row) {
-			t.owners[h.Row.Node].rows[h.Row.RowKey()].ends = now.Add(h.Left)
-		}
-	}
-	for _, d := range digests {
-		if o := t.owner(d.Node); o.digest == nil || d.Newer(o.digest) {
-			o.digest, o.at = &d, now
-		}
-	}
-}

@@ -62,6 +62,60 @@ func (*ProposeReply) Descriptor() ([]byte, []int) {
 	return file_protos_steward_steward_proto_rawDescGZIP(), []int{0}
 }
 
+// Held is a row with what is left of its lease where it comes from. A relayed
+// row never holds longer than it would have held there.
+type Held struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Row           *node.Row              `protobuf:"bytes,1,opt,name=row,proto3" json:"row,omitempty"`
+	LeftNano      int64                  `protobuf:"varint,2,opt,name=left_nano,json=leftNano,proto3" json:"left_nano,omitempty"` // 0: the row's own time to live
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Held) Reset() {
+	*x = Held{}
+	mi := &file_protos_steward_steward_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Held) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Held) ProtoMessage() {}
+
+func (x *Held) ProtoReflect() protoreflect.Message {
+	mi := &file_protos_steward_steward_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Held.ProtoReflect.Descriptor instead.
+func (*Held) Descriptor() ([]byte, []int) {
+	return file_protos_steward_steward_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Held) GetRow() *node.Row {
+	if x != nil {
+		return x.Row
+	}
+	return nil
+}
+
+func (x *Held) GetLeftNano() int64 {
+	if x != nil {
+		return x.LeftNano
+	}
+	return 0
+}
+
 type Digest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
@@ -72,13 +126,14 @@ type Digest struct {
 	Complete      bool                   `protobuf:"varint,6,opt,name=complete,proto3" json:"complete,omitempty"`
 	TtlNano       int64                  `protobuf:"varint,7,opt,name=ttl_nano,json=ttlNano,proto3" json:"ttl_nano,omitempty"`
 	Signature     []byte                 `protobuf:"bytes,8,opt,name=signature,proto3" json:"signature,omitempty"`
+	LeftNano      int64                  `protobuf:"varint,9,opt,name=left_nano,json=leftNano,proto3" json:"left_nano,omitempty"` // as in Held; the signature does not cover it
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Digest) Reset() {
 	*x = Digest{}
-	mi := &file_protos_steward_steward_proto_msgTypes[1]
+	mi := &file_protos_steward_steward_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -90,7 +145,7 @@ func (x *Digest) String() string {
 func (*Digest) ProtoMessage() {}
 
 func (x *Digest) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_steward_steward_proto_msgTypes[1]
+	mi := &file_protos_steward_steward_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -103,7 +158,7 @@ func (x *Digest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Digest.ProtoReflect.Descriptor instead.
 func (*Digest) Descriptor() ([]byte, []int) {
-	return file_protos_steward_steward_proto_rawDescGZIP(), []int{1}
+	return file_protos_steward_steward_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Digest) GetNode() []byte {
@@ -162,18 +217,87 @@ func (x *Digest) GetSignature() []byte {
 	return nil
 }
 
-// Docs is what one side has (versions) or sends (docs).
+func (x *Digest) GetLeftNano() int64 {
+	if x != nil {
+		return x.LeftNano
+	}
+	return 0
+}
+
+// Word names a digest whose rows the sender holds, all of them.
+type Word struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Node          []byte                 `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Incarnation   uint64                 `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Seq           uint64                 `protobuf:"varint,3,opt,name=seq,proto3" json:"seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Word) Reset() {
+	*x = Word{}
+	mi := &file_protos_steward_steward_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Word) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Word) ProtoMessage() {}
+
+func (x *Word) ProtoReflect() protoreflect.Message {
+	mi := &file_protos_steward_steward_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Word.ProtoReflect.Descriptor instead.
+func (*Word) Descriptor() ([]byte, []int) {
+	return file_protos_steward_steward_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Word) GetNode() []byte {
+	if x != nil {
+		return x.Node
+	}
+	return nil
+}
+
+func (x *Word) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *Word) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+// DocVersion names a document that the sender has on disk.
 type DocVersion struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Key           *reeve.DocKey          `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	Version       uint64                 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
+	Sum           []byte                 `protobuf:"bytes,3,opt,name=sum,proto3" json:"sum,omitempty"` // SHA-256 of the body
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DocVersion) Reset() {
 	*x = DocVersion{}
-	mi := &file_protos_steward_steward_proto_msgTypes[2]
+	mi := &file_protos_steward_steward_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -185,7 +309,7 @@ func (x *DocVersion) String() string {
 func (*DocVersion) ProtoMessage() {}
 
 func (x *DocVersion) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_steward_steward_proto_msgTypes[2]
+	mi := &file_protos_steward_steward_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -198,7 +322,7 @@ func (x *DocVersion) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DocVersion.ProtoReflect.Descriptor instead.
 func (*DocVersion) Descriptor() ([]byte, []int) {
-	return file_protos_steward_steward_proto_rawDescGZIP(), []int{2}
+	return file_protos_steward_steward_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *DocVersion) GetKey() *reeve.DocKey {
@@ -215,21 +339,28 @@ func (x *DocVersion) GetVersion() uint64 {
 	return 0
 }
 
+func (x *DocVersion) GetSum() []byte {
+	if x != nil {
+		return x.Sum
+	}
+	return nil
+}
+
 type FromReeve struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Hello         *Hello                 `protobuf:"bytes,1,opt,name=hello,proto3" json:"hello,omitempty"`   // first, and only then
-	Rows          []*node.Row            `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`     // of this node, and of nodes that cannot speak for themselves
+	Rows          []*Held                `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`     // of this node, and of nodes that cannot speak for themselves
 	Digest        *Digest                `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"` // of this node, after rows of its own
 	Full          bool                   `protobuf:"varint,4,opt,name=full,proto3" json:"full,omitempty"`    // rows of this node are all that the digest counts
 	Docs          []*reeve.Doc           `protobuf:"bytes,5,rep,name=docs,proto3" json:"docs,omitempty"`     // that the steward asked for, or new here
-	Resync        [][]byte               `protobuf:"bytes,6,rep,name=resync,proto3" json:"resync,omitempty"` // nodes whose rows do not match their digest here
+	Resync        [][]byte               `protobuf:"bytes,6,rep,name=resync,proto3" json:"resync,omitempty"` // nodes of which this reeve wants the full set
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FromReeve) Reset() {
 	*x = FromReeve{}
-	mi := &file_protos_steward_steward_proto_msgTypes[3]
+	mi := &file_protos_steward_steward_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -241,7 +372,7 @@ func (x *FromReeve) String() string {
 func (*FromReeve) ProtoMessage() {}
 
 func (x *FromReeve) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_steward_steward_proto_msgTypes[3]
+	mi := &file_protos_steward_steward_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -254,7 +385,7 @@ func (x *FromReeve) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromReeve.ProtoReflect.Descriptor instead.
 func (*FromReeve) Descriptor() ([]byte, []int) {
-	return file_protos_steward_steward_proto_rawDescGZIP(), []int{3}
+	return file_protos_steward_steward_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *FromReeve) GetHello() *Hello {
@@ -264,7 +395,7 @@ func (x *FromReeve) GetHello() *Hello {
 	return nil
 }
 
-func (x *FromReeve) GetRows() []*node.Row {
+func (x *FromReeve) GetRows() []*Held {
 	if x != nil {
 		return x.Rows
 	}
@@ -301,7 +432,7 @@ func (x *FromReeve) GetResync() [][]byte {
 
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Have          *node.Revision         `protobuf:"bytes,1,opt,name=have,proto3" json:"have,omitempty"` // the last state that this reeve was given
+	Has           []*Word                `protobuf:"bytes,1,rep,name=has,proto3" json:"has,omitempty"`   // the steward need not send these again
 	Docs          []*DocVersion          `protobuf:"bytes,2,rep,name=docs,proto3" json:"docs,omitempty"` // what it has on disk
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -309,7 +440,7 @@ type Hello struct {
 
 func (x *Hello) Reset() {
 	*x = Hello{}
-	mi := &file_protos_steward_steward_proto_msgTypes[4]
+	mi := &file_protos_steward_steward_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -321,7 +452,7 @@ func (x *Hello) String() string {
 func (*Hello) ProtoMessage() {}
 
 func (x *Hello) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_steward_steward_proto_msgTypes[4]
+	mi := &file_protos_steward_steward_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -334,12 +465,12 @@ func (x *Hello) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Hello.ProtoReflect.Descriptor instead.
 func (*Hello) Descriptor() ([]byte, []int) {
-	return file_protos_steward_steward_proto_rawDescGZIP(), []int{4}
+	return file_protos_steward_steward_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *Hello) GetHave() *node.Revision {
+func (x *Hello) GetHas() []*Word {
 	if x != nil {
-		return x.Have
+		return x.Has
 	}
 	return nil
 }
@@ -355,19 +486,20 @@ type FromSteward struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Rev           *node.Revision         `protobuf:"bytes,1,opt,name=rev,proto3" json:"rev,omitempty"`      // after this push
 	Whole         bool                   `protobuf:"varint,2,opt,name=whole,proto3" json:"whole,omitempty"` // every living member has reported
-	Rows          []*node.Row            `protobuf:"bytes,3,rep,name=rows,proto3" json:"rows,omitempty"`
+	Rows          []*Held                `protobuf:"bytes,3,rep,name=rows,proto3" json:"rows,omitempty"`
 	Digests       []*Digest              `protobuf:"bytes,4,rep,name=digests,proto3" json:"digests,omitempty"`
-	Full          [][]byte               `protobuf:"bytes,5,rep,name=full,proto3" json:"full,omitempty"` // nodes of whom rows hold all that their digest counts
+	Full          [][]byte               `protobuf:"bytes,5,rep,name=full,proto3" json:"full,omitempty"` // nodes of which rows hold all that their digest counts
 	Docs          []*reeve.Doc           `protobuf:"bytes,6,rep,name=docs,proto3" json:"docs,omitempty"`
 	Want          []*reeve.DocKey        `protobuf:"bytes,7,rep,name=want,proto3" json:"want,omitempty"`      // documents that the steward lacks
 	Resync        bool                   `protobuf:"varint,8,opt,name=resync,proto3" json:"resync,omitempty"` // send your own rows in full
+	More          bool                   `protobuf:"varint,9,opt,name=more,proto3" json:"more,omitempty"`     // the first state goes on in the next message: whole says nothing yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FromSteward) Reset() {
 	*x = FromSteward{}
-	mi := &file_protos_steward_steward_proto_msgTypes[5]
+	mi := &file_protos_steward_steward_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -379,7 +511,7 @@ func (x *FromSteward) String() string {
 func (*FromSteward) ProtoMessage() {}
 
 func (x *FromSteward) ProtoReflect() protoreflect.Message {
-	mi := &file_protos_steward_steward_proto_msgTypes[5]
+	mi := &file_protos_steward_steward_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -392,7 +524,7 @@ func (x *FromSteward) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FromSteward.ProtoReflect.Descriptor instead.
 func (*FromSteward) Descriptor() ([]byte, []int) {
-	return file_protos_steward_steward_proto_rawDescGZIP(), []int{5}
+	return file_protos_steward_steward_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FromSteward) GetRev() *node.Revision {
@@ -409,7 +541,7 @@ func (x *FromSteward) GetWhole() bool {
 	return false
 }
 
-func (x *FromSteward) GetRows() []*node.Row {
+func (x *FromSteward) GetRows() []*Held {
 	if x != nil {
 		return x.Rows
 	}
@@ -451,12 +583,22 @@ func (x *FromSteward) GetResync() bool {
 	return false
 }
 
+func (x *FromSteward) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 var File_protos_steward_steward_proto protoreflect.FileDescriptor
 
 const file_protos_steward_steward_proto_rawDesc = "" +
 	"\n" +
 	"\x1cprotos/steward/steward.proto\x12\x0ffulcrum.steward\x1a\x16protos/node/node.proto\x1a\x18protos/reeve/reeve.proto\"\x0e\n" +
-	"\fProposeReply\"\xcf\x01\n" +
+	"\fProposeReply\"H\n" +
+	"\x04Held\x12#\n" +
+	"\x03row\x18\x01 \x01(\v2\x11.fulcrum.node.RowR\x03row\x12\x1b\n" +
+	"\tleft_nano\x18\x02 \x01(\x03R\bleftNano\"\xec\x01\n" +
 	"\x06Digest\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\fR\x04node\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x10\n" +
@@ -465,30 +607,37 @@ const file_protos_steward_steward_proto_rawDesc = "" +
 	"\x04hash\x18\x05 \x01(\fR\x04hash\x12\x1a\n" +
 	"\bcomplete\x18\x06 \x01(\bR\bcomplete\x12\x19\n" +
 	"\bttl_nano\x18\a \x01(\x03R\attlNano\x12\x1c\n" +
-	"\tsignature\x18\b \x01(\fR\tsignature\"O\n" +
+	"\tsignature\x18\b \x01(\fR\tsignature\x12\x1b\n" +
+	"\tleft_nano\x18\t \x01(\x03R\bleftNano\"N\n" +
+	"\x04Word\x12\x12\n" +
+	"\x04node\x18\x01 \x01(\fR\x04node\x12 \n" +
+	"\vincarnation\x18\x02 \x01(\x04R\vincarnation\x12\x10\n" +
+	"\x03seq\x18\x03 \x01(\x04R\x03seq\"a\n" +
 	"\n" +
 	"DocVersion\x12'\n" +
 	"\x03key\x18\x01 \x01(\v2\x15.fulcrum.reeve.DocKeyR\x03key\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x04R\aversion\"\xe5\x01\n" +
+	"\aversion\x18\x02 \x01(\x04R\aversion\x12\x10\n" +
+	"\x03sum\x18\x03 \x01(\fR\x03sum\"\xe9\x01\n" +
 	"\tFromReeve\x12,\n" +
-	"\x05hello\x18\x01 \x01(\v2\x16.fulcrum.steward.HelloR\x05hello\x12%\n" +
-	"\x04rows\x18\x02 \x03(\v2\x11.fulcrum.node.RowR\x04rows\x12/\n" +
+	"\x05hello\x18\x01 \x01(\v2\x16.fulcrum.steward.HelloR\x05hello\x12)\n" +
+	"\x04rows\x18\x02 \x03(\v2\x15.fulcrum.steward.HeldR\x04rows\x12/\n" +
 	"\x06digest\x18\x03 \x01(\v2\x17.fulcrum.steward.DigestR\x06digest\x12\x12\n" +
 	"\x04full\x18\x04 \x01(\bR\x04full\x12&\n" +
 	"\x04docs\x18\x05 \x03(\v2\x12.fulcrum.reeve.DocR\x04docs\x12\x16\n" +
-	"\x06resync\x18\x06 \x03(\fR\x06resync\"d\n" +
-	"\x05Hello\x12*\n" +
-	"\x04have\x18\x01 \x01(\v2\x16.fulcrum.node.RevisionR\x04have\x12/\n" +
-	"\x04docs\x18\x02 \x03(\v2\x1b.fulcrum.steward.DocVersionR\x04docs\"\xa6\x02\n" +
+	"\x06resync\x18\x06 \x03(\fR\x06resync\"a\n" +
+	"\x05Hello\x12'\n" +
+	"\x03has\x18\x01 \x03(\v2\x15.fulcrum.steward.WordR\x03has\x12/\n" +
+	"\x04docs\x18\x02 \x03(\v2\x1b.fulcrum.steward.DocVersionR\x04docs\"\xbe\x02\n" +
 	"\vFromSteward\x12(\n" +
 	"\x03rev\x18\x01 \x01(\v2\x16.fulcrum.node.RevisionR\x03rev\x12\x14\n" +
-	"\x05whole\x18\x02 \x01(\bR\x05whole\x12%\n" +
-	"\x04rows\x18\x03 \x03(\v2\x11.fulcrum.node.RowR\x04rows\x121\n" +
+	"\x05whole\x18\x02 \x01(\bR\x05whole\x12)\n" +
+	"\x04rows\x18\x03 \x03(\v2\x15.fulcrum.steward.HeldR\x04rows\x121\n" +
 	"\adigests\x18\x04 \x03(\v2\x17.fulcrum.steward.DigestR\adigests\x12\x12\n" +
 	"\x04full\x18\x05 \x03(\fR\x04full\x12&\n" +
 	"\x04docs\x18\x06 \x03(\v2\x12.fulcrum.reeve.DocR\x04docs\x12)\n" +
 	"\x04want\x18\a \x03(\v2\x15.fulcrum.reeve.DocKeyR\x04want\x12\x16\n" +
-	"\x06resync\x18\b \x01(\bR\x06resync2\x8d\x01\n" +
+	"\x06resync\x18\b \x01(\bR\x06resync\x12\x12\n" +
+	"\x04more\x18\t \x01(\bR\x04more2\x8d\x01\n" +
 	"\aSteward\x12D\n" +
 	"\x04Sync\x12\x1a.fulcrum.steward.FromReeve\x1a\x1c.fulcrum.steward.FromSteward(\x010\x01\x12<\n" +
 	"\aPropose\x12\x12.fulcrum.reeve.Doc\x1a\x1d.fulcrum.steward.ProposeReplyB Z\x1efulcrum.example/protos/stewardb\x06proto3"
@@ -505,41 +654,44 @@ func file_protos_steward_steward_proto_rawDescGZIP() []byte {
 	return file_protos_steward_steward_proto_rawDescData
 }
 
-var file_protos_steward_steward_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_protos_steward_steward_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_protos_steward_steward_proto_goTypes = []any{
 	(*ProposeReply)(nil),  // 0: fulcrum.steward.ProposeReply
-	(*Digest)(nil),        // 1: fulcrum.steward.Digest
-	(*DocVersion)(nil),    // 2: fulcrum.steward.DocVersion
-	(*FromReeve)(nil),     // 3: fulcrum.steward.FromReeve
-	(*Hello)(nil),         // 4: fulcrum.steward.Hello
-	(*FromSteward)(nil),   // 5: fulcrum.steward.FromSteward
-	(*reeve.DocKey)(nil),  // 6: fulcrum.reeve.DocKey
-	(*node.Row)(nil),      // 7: fulcrum.node.Row
-	(*reeve.Doc)(nil),     // 8: fulcrum.reeve.Doc
-	(*node.Revision)(nil), // 9: fulcrum.node.Revision
+	(*Held)(nil),          // 1: fulcrum.steward.Held
+	(*Digest)(nil),        // 2: fulcrum.steward.Digest
+	(*Word)(nil),          // 3: fulcrum.steward.Word
+	(*DocVersion)(nil),    // 4: fulcrum.steward.DocVersion
+	(*FromReeve)(nil),     // 5: fulcrum.steward.FromReeve
+	(*Hello)(nil),         // 6: fulcrum.steward.Hello
+	(*FromSteward)(nil),   // 7: fulcrum.steward.FromSteward
+	(*node.Row)(nil),      // 8: fulcrum.node.Row
+	(*reeve.DocKey)(nil),  // 9: fulcrum.reeve.DocKey
+	(*reeve.Doc)(nil),     // 10: fulcrum.reeve.Doc
+	(*node.Revision)(nil), // 11: fulcrum.node.Revision
 }
 var file_protos_steward_steward_proto_depIdxs = []int32{
-	6,  // 0: fulcrum.steward.DocVersion.key:type_name -> fulcrum.reeve.DocKey
-	4,  // 1: fulcrum.steward.FromReeve.hello:type_name -> fulcrum.steward.Hello
-	7,  // 2: fulcrum.steward.FromReeve.rows:type_name -> fulcrum.node.Row
-	1,  // 3: fulcrum.steward.FromReeve.digest:type_name -> fulcrum.steward.Digest
-	8,  // 4: fulcrum.steward.FromReeve.docs:type_name -> fulcrum.reeve.Doc
-	9,  // 5: fulcrum.steward.Hello.have:type_name -> fulcrum.node.Revision
-	2,  // 6: fulcrum.steward.Hello.docs:type_name -> fulcrum.steward.DocVersion
-	9,  // 7: fulcrum.steward.FromSteward.rev:type_name -> fulcrum.node.Revision
-	7,  // 8: fulcrum.steward.FromSteward.rows:type_name -> fulcrum.node.Row
-	1,  // 9: fulcrum.steward.FromSteward.digests:type_name -> fulcrum.steward.Digest
-	8,  // 10: fulcrum.steward.FromSteward.docs:type_name -> fulcrum.reeve.Doc
-	6,  // 11: fulcrum.steward.FromSteward.want:type_name -> fulcrum.reeve.DocKey
-	3,  // 12: fulcrum.steward.Steward.Sync:input_type -> fulcrum.steward.FromReeve
-	8,  // 13: fulcrum.steward.Steward.Propose:input_type -> fulcrum.reeve.Doc
-	5,  // 14: fulcrum.steward.Steward.Sync:output_type -> fulcrum.steward.FromSteward
-	0,  // 15: fulcrum.steward.Steward.Propose:output_type -> fulcrum.steward.ProposeReply
-	14, // [14:16] is the sub-list for method output_type
-	12, // [12:14] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	8,  // 0: fulcrum.steward.Held.row:type_name -> fulcrum.node.Row
+	9,  // 1: fulcrum.steward.DocVersion.key:type_name -> fulcrum.reeve.DocKey
+	6,  // 2: fulcrum.steward.FromReeve.hello:type_name -> fulcrum.steward.Hello
+	1,  // 3: fulcrum.steward.FromReeve.rows:type_name -> fulcrum.steward.Held
+	2,  // 4: fulcrum.steward.FromReeve.digest:type_name -> fulcrum.steward.Digest
+	10, // 5: fulcrum.steward.FromReeve.docs:type_name -> fulcrum.reeve.Doc
+	3,  // 6: fulcrum.steward.Hello.has:type_name -> fulcrum.steward.Word
+	4,  // 7: fulcrum.steward.Hello.docs:type_name -> fulcrum.steward.DocVersion
+	11, // 8: fulcrum.steward.FromSteward.rev:type_name -> fulcrum.node.Revision
+	1,  // 9: fulcrum.steward.FromSteward.rows:type_name -> fulcrum.steward.Held
+	2,  // 10: fulcrum.steward.FromSteward.digests:type_name -> fulcrum.steward.Digest
+	10, // 11: fulcrum.steward.FromSteward.docs:type_name -> fulcrum.reeve.Doc
+	9,  // 12: fulcrum.steward.FromSteward.want:type_name -> fulcrum.reeve.DocKey
+	5,  // 13: fulcrum.steward.Steward.Sync:input_type -> fulcrum.steward.FromReeve
+	10, // 14: fulcrum.steward.Steward.Propose:input_type -> fulcrum.reeve.Doc
+	7,  // 15: fulcrum.steward.Steward.Sync:output_type -> fulcrum.steward.FromSteward
+	0,  // 16: fulcrum.steward.Steward.Propose:output_type -> fulcrum.steward.ProposeReply
+	15, // [15:17] is the sub-list for method output_type
+	13, // [13:15] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_protos_steward_steward_proto_init() }
@@ -553,7 +705,7 @@ func file_protos_steward_steward_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_protos_steward_steward_proto_rawDesc), len(file_protos_steward_steward_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -4,134 +4,128 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/grpc"
-
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/wire"
 	"fulcrum.example/protos/reeve"
 )
 
-// docMessage is a document on the wire.
-type docMessage = reeve.Doc
+// memberTimeout bounds how long one member may take to answer.
+const memberTimeout = 5 * time.Second
 
-// storeTimeout bounds how long a member may take to store a document after the
-// majority was reached, or not.
-const storeTimeout = 5 * time.Second
-
-// quorum is how many members must have a document on disk: a majority, or five
-// in a flock of more than nine.
-func quorum(members int) int {
+// writeQuorum is how many members must have a document on disk: a majority, or
+// five in a flock of more than nine.
+func writeQuorum(members int) int {
 	if members > 9 {
 		return 5
 	}
-	return members/2 + 1
+	return majority(members)
 }
 
-// propose reads the document's present version from a majority, refuses what is
-// not higher, and stores it on a majority.
+// readQuorum is how many members must be asked so that one of them has whatever
+// was acknowledged.
+func readQuorum(members int) int { return members - writeQuorum(members) + 1 }
+
+func majority(members int) int { return members/2 + 1 }
+
+// propose reads the document's present version, refuses what is not higher, and
+// stores it on as many members as it takes.
 func (r *reign) propose(ctx context.Context, d crux.Doc) error {
 	op := "propose " + d.Name
 	r.mu.Lock()
 	members := r.view.Members
 	r.mu.Unlock()
-	need := quorum(len(members))
 
-	var have crux.Doc
-	got, err := r.ask(ctx, members, majority(len(members)), func(ctx context.Context, c reeve.ReeveClient, found chan<- crux.Doc) error {
-		m, err := c.Read(ctx, wire.DocKeyTo(d.DocKey))
-		if err = wire.FromStatus(err); crux.KindOf(err) == crux.NotFound {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		x, err := wire.DocFrom(m)
-		if err == nil {
-			found <- x
-		}
-		return err
-	}, func(x crux.Doc) {
-		if x.Version > have.Version {
-			have = x
-		}
-	})
+	have, err := r.newest(ctx, members, d.DocKey)
 	if err != nil {
-		return crux.Errorf(op, crux.Unavailable, "only %d of %d members can be read, of whom a majority is needed: %w", got, len(members), err)
+		return crux.Wrap(op, err)
 	}
 	if have.Version > d.Version || have.Version == d.Version && string(have.Body) != string(d.Body) {
 		return crux.Errorf(op, crux.Conflict, "version %d is not higher than version %d, which the group has: somebody else was faster; look, and try again", d.Version, have.Version)
 	}
-	got, err = r.ask(ctx, members, need, func(ctx context.Context, c reeve.ReeveClient, _ chan<- crux.Doc) error {
+	need := writeQuorum(len(members))
+	stored, err := r.ask(ctx, members, need, func(ctx context.Context, c reeve.ReeveClient) (crux.Doc, error) {
 		_, err := c.Store(ctx, wire.DocTo(&d))
-		return wire.FromStatus(err)
-	}, nil)
-	if err != nil {
-		kind := crux.Unavailable
-		if k := crux.KindOf(err); k == crux.Denied || k == crux.Conflict || k == crux.Invalid || k == crux.Corrupt {
-			kind = k
-		}
-		return crux.Errorf(op, kind, "only %d of %d members have it on disk, of whom %d are needed: %w", got, len(members), need, err)
+		return crux.Doc{}, wire.FromStatus(err)
+	})
+	if len(stored) >= need {
+		return nil
 	}
-	return nil
+	kind := crux.Unavailable
+	if k := crux.KindOf(err); k == crux.Denied || k == crux.Conflict || k == crux.Invalid || k == crux.Corrupt {
+		kind = k
+	}
+	return crux.Errorf(op, kind, "only %d of %d members have it on disk, of whom %d are needed (it may still spread from those): %w",
+		len(stored), len(members), need, err)
 }
 
-func majority(members int) int { return members/2 + 1 }
+// newest reads a document from so many members that one of them has what was
+// acknowledged; where so many do not answer, from all that do, if they are a
+// majority. The zero document is that there is none.
+func (r *reign) newest(ctx context.Context, members []crux.Member, k crux.DocKey) (have crux.Doc, err error) {
+	read, err := r.ask(ctx, members, readQuorum(len(members)), func(ctx context.Context, c reeve.ReeveClient) (crux.Doc, error) {
+		m, err := c.Read(ctx, wire.DocKeyTo(k))
+		if err = wire.FromStatus(err); crux.KindOf(err) == crux.NotFound && err != nil {
+			return crux.Doc{}, nil
+		}
+		if err != nil {
+			return crux.Doc{}, err
+		}
+		return wire.DocFrom(m)
+	})
+	if need := majority(len(members)); len(read) < need {
+		return crux.Doc{}, crux.Errorf("read "+k.Name, crux.Unavailable,
+			"only %d of %d members can be read, of whom %d are needed: %w", len(read), len(members), need, err)
+	}
+	for _, x := range read {
+		if x.Version > have.Version {
+			have = x
+		}
+	}
+	return have, nil
+}
 
-// ask calls all members at once and returns once need of them have answered
-// well, or so many have not that it cannot be. The calls that are then still
-// under way go on, bounded, and end with the reign at the latest.
+// ask calls all members at once, and returns the good answers once there are
+// need of them, or all have answered; the error is that of one that failed. The
+// calls that are then still under way go on, bounded, and end with the reign at
+// the latest: what a majority has should reach the others too.
 func (r *reign) ask(ctx context.Context, members []crux.Member, need int,
-	call func(context.Context, reeve.ReeveClient, chan<- crux.Doc) error, each func(crux.Doc)) (got int, err error) {
+	call func(context.Context, reeve.ReeveClient) (crux.Doc, error)) (good []crux.Doc, err error) {
 	type answer struct {
-		docs []crux.Doc
-		err  error
+		doc crux.Doc
+		err error
 	}
 	answers := make(chan answer, len(members))
 	for _, m := range members {
-		// Not the caller's context: a document that the majority has should
-		// reach the others too.
-		cctx, done, err := r.live(context.WithoutCancel(ctx))
+		live, done, err := r.live(context.WithoutCancel(ctx))
 		if err != nil {
-			return 0, err
+			return good, err
 		}
 		go func() {
 			defer done()
-			cctx, cancel := context.WithTimeout(cctx, storeTimeout)
+			live, cancel := context.WithTimeout(live, memberTimeout)
 			defer cancel()
-			found := make(chan crux.Doc, 1)
 			var a answer
-			var conn *grpc.ClientConn
-			if conn, a.err = r.cfg.Dial(cctx, m); a.err == nil {
-				a.err = call(cctx, reeve.NewReeveClient(conn), found)
+			conn, err := r.cfg.Dial(live, m)
+			if err == nil {
+				a.doc, err = call(live, reeve.NewReeveClient(conn))
 			}
-			select {
-			case d := <-found:
-				a.docs = append(a.docs, d)
-			default:
-			}
+			a.err = crux.Wrap("node "+m.ID.String(), err)
 			answers <- a
 		}()
 	}
-	var last error
-	for failed := 0; got < need; {
+	for range members {
 		select {
 		case a := <-answers:
 			if a.err != nil {
-				failed, last = failed+1, a.err
-				if len(members)-failed < need {
-					return got, last
-				}
+				err = a.err
 				continue
 			}
-			got++
-			for _, d := range a.docs {
-				if each != nil {
-					each(d)
-				}
+			if good = append(good, a.doc); len(good) == need {
+				return good, nil
 			}
 		case <-ctx.Done():
-			return got, context.Cause(ctx)
+			return good, context.Cause(ctx)
 		}
 	}
-	return got, nil
+	return good, err
 }

@@ -4,21 +4,21 @@ import (
 	"context"
 	"log/slog"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc"
 
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/clock"
 	"fulcrum.example/crux/wire"
+	"fulcrum.example/protos/reeve"
 	pb "fulcrum.example/protos/steward"
 	"fulcrum.example/steward"
 )
 
 // Local is what the steward needs of its own node's reeve.
 type Local interface {
-	// Export gives all rows, with what is left of their leases, and digests.
-	Export() ([]steward.Held, []crux.Digest)
+	// Export gives all rows and digests, with what is left of their leases.
+	Export() steward.Delta
 	VerifyRow(r *crux.Row) error
 	VerifyDigest(d *crux.Digest) error
 	// AllDocs lists the documents on this node's disk, and gives a channel that
@@ -48,6 +48,7 @@ type Steward struct {
 
 	mu    sync.Mutex
 	reign *reign // nil while this node does not lead
+	n     uint64 // the last revision's number: those of the next reign follow it
 
 	cancel context.CancelFunc
 	group  sync.WaitGroup
@@ -82,45 +83,43 @@ func (s *Steward) Register(r grpc.ServiceRegistrar) { pb.RegisterStewardServer(r
 
 // follow begins and ends reigns as the flock's leader changes.
 func (s *Steward) follow(ctx context.Context) {
-	defer s.set(nil)
+	defer s.sleep()
 	for v := range s.cfg.Members.Watch(ctx) {
-		leads := v.Leader == v.Self && v.Acting
-		switch r := s.current(); {
+		r := s.current()
+		switch leads := v.Leader == v.Self && v.Acting; {
 		case !leads:
-			s.set(nil)
+			s.sleep()
 		case r == nil || r.flock != v.Flock:
-			s.begin(ctx, v)
-			s.log.Info("this node's steward is awake", "flock", v.Flock, "epoch", v.Epoch)
+			s.sleep()
+			s.wake(v)
 		default:
 			r.follow(v)
 		}
 	}
 }
 
-// begin begins a reign.
-func (s *Steward) begin(ctx context.Context, v *crux.View) {
-	s.set(nil)
-	r := newReign(s.cfg, v)
-	ctx, done, err := r.live(ctx)
-	if err != nil {
-		return // it is new, and cannot have ended
-	}
-	go func() {
-		defer done()
-		r.expire(ctx)
-	}()
-	s.set(r)
+// wake begins a reign.
+func (s *Steward) wake(v *crux.View) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reign = newReign(s.cfg, v, s.n)
+	s.log.Info("this node's steward is awake", "flock", v.Flock, "epoch", v.Epoch, "rows", s.reign.table.Len())
 }
 
-// set replaces the reign, and ends the one before.
-func (s *Steward) set(r *reign) {
+// sleep ends the reign, if there is one, and waits for its streams.
+func (s *Steward) sleep() {
 	s.mu.Lock()
-	old := s.reign
-	s.reign = r
+	r := s.reign
+	s.reign = nil
 	s.mu.Unlock()
-	if old != nil {
-		old.end()
+	if r == nil {
+		return
 	}
+	n := r.end()
+	s.mu.Lock()
+	s.n = n
+	s.mu.Unlock()
+	s.log.Info("this node's steward sleeps", "flock", r.flock)
 }
 
 func (s *Steward) current() *reign {
@@ -138,151 +137,7 @@ func (s *Steward) awake() (*reign, error) {
 	if v.Leader.IsZero() || v.Leader == v.Self {
 		return nil, crux.Errorf("steward", crux.Unavailable, "the flock has no acting leader just now: try again")
 	}
-	return nil, crux.Errorf("steward", crux.Unavailable, "this node does not lead: the steward is on %v", v.Leader)
-}
-
-// reign is one time of leading one flock.
-type reign struct {
-	cfg   Config
-	flock crux.FlockID
-	epoch uint64 // when it began: revisions before it were somebody else's
-
-	mu       sync.Mutex
-	table    *steward.Table
-	view     *crux.View
-	n        uint64 // of the last change
-	log      []change
-	subs     map[crux.NodeID]*subscriber
-	reported map[crux.NodeID]uint64 // node → incarnation
-	whole    bool
-	news     chan struct{} // closed and replaced when streams have something to send
-
-	ended   bool
-	cancels map[int]context.CancelFunc // of everything that lives with the reign
-	nextID  int
-	group   sync.WaitGroup
-}
-
-// live gives a context that ends with the reign at the latest. done must be
-// called when what lives by it has ended; the reign's end waits for that.
-func (r *reign) live(parent context.Context) (ctx context.Context, done func(), err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ended {
-		return nil, nil, crux.Errorf("steward", crux.Unavailable, "this steward's reign has ended: ask the next leader's")
-	}
-	ctx, cancel := context.WithCancel(parent)
-	id := r.nextID
-	r.nextID++
-	r.cancels[id] = cancel
-	r.group.Add(1)
-	return ctx, func() {
-		cancel()
-		r.mu.Lock()
-		delete(r.cancels, id)
-		r.mu.Unlock()
-		r.group.Done()
-	}, nil
-}
-
-// change is one entry of the log: a row or a digest that was taken in.
-type change struct {
-	n      uint64
-	row    *crux.Row
-	digest *crux.Digest
-}
-
-// maxLog bounds the log; a reeve further behind gets a snapshot.
-const maxLog = 8192
-
-// newReign begins with what this node's reeve holds.
-func newReign(cfg Config, v *crux.View) *reign {
-	r := &reign{
-		cfg: cfg, flock: v.Flock, epoch: v.Epoch, view: v, table: steward.New(), subs: map[crux.NodeID]*subscriber{},
-		reported: map[crux.NodeID]uint64{}, news: make(chan struct{}), cancels: map[int]context.CancelFunc{},
-	}
-	rows, digests := cfg.Reeve.Export()
-	r.table.Import(cfg.Clock.Now(), rows, digests)
-	return r
-}
-
-// end ends the reign and its streams.
-func (r *reign) end() {
-	r.mu.Lock()
-	r.ended = true
-	for _, cancel := range r.cancels {
-		cancel()
-	}
-	r.mu.Unlock()
-	r.group.Wait()
-}
-
-// expire lets leases end until ctx does; every reeve does the same for itself,
-// so there is nothing to push.
-func (r *reign) expire(ctx context.Context) {
-	for {
-		select {
-		case <-r.cfg.Clock.After(time.Second):
-		case <-ctx.Done():
-			return
-		}
-		r.mu.Lock()
-		r.table.Expire(r.cfg.Clock.Now())
-		r.mu.Unlock()
-	}
-}
-
-// follow takes in a view: who must report, and whose streams must end.
-func (r *reign) follow(v *crux.View) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	epoch := r.view.Epoch
-	r.view = v
-	for id, sub := range r.subs {
-		if _, ok := v.Member(id); !ok {
-			sub.cancel()
-		}
-	}
-	r.judgeLocked()
-	if epoch != v.Epoch {
-		r.newsLocked()
-	}
-}
-
-// judgeLocked works out whether every living member has reported.
-func (r *reign) judgeLocked() {
-	whole := true
-	for _, m := range r.view.Members {
-		if m.State == crux.Alive && r.reported[m.ID] != m.Incarnation {
-			whole = false
-			break
-		}
-	}
-	if whole != r.whole {
-		r.whole = whole
-		r.newsLocked()
-	}
-}
-
-func (r *reign) newsLocked() {
-	close(r.news)
-	r.news = make(chan struct{})
-}
-
-// logLocked gives a change its number and keeps it for the streams.
-func (r *reign) logLocked(c change) {
-	r.n++
-	c.n = r.n
-	r.log = append(r.log, c)
-	if len(r.log) > maxLog {
-		r.log = append([]change(nil), r.log[len(r.log)-maxLog/2:]...)
-	}
-	r.newsLocked()
-}
-
-// revisionLocked is the present revision.
-func (r *reign) revisionLocked() *crux.Revision {
-	return &crux.Revision{Flock: r.flock, Epoch: r.view.Epoch, N: r.n}
+	return nil, crux.Errorf("steward", crux.Unavailable, "node %v does not lead: the steward is on node %v", v.Self, v.Leader)
 }
 
 // server is the gRPC face.
@@ -305,7 +160,7 @@ func (x server) Sync(stream grpc.BidiStreamingServer[pb.FromReeve, pb.FromStewar
 }
 
 // Propose gathers the majority for a document.
-func (x server) Propose(ctx context.Context, m *docMessage) (*pb.ProposeReply, error) {
+func (x server) Propose(ctx context.Context, m *reeve.Doc) (*pb.ProposeReply, error) {
 	d, err := wire.DocFrom(m)
 	if err != nil {
 		return nil, err
