@@ -28,7 +28,7 @@ const linkRate = 125e6
 const eachReads = "each node reads the store by itself"
 
 var artifact = bench{
-	name: "artifact", title: "Artifacts", budget: 35 * time.Second, round: artifactRound,
+	name: "artifact", title: "Artifacts", budget: 30 * time.Second, round: artifactRound,
 	about: "One artifact that only the artifact store (a folder) has, wanted by all nodes at once: until all have it, hashed and synced. Ours: pastiche over " +
 		"real node ports (gRPC, mutual TLS). The peer: each node reads the store by itself, into the same kind of cache (hashed, synced). Once with the " +
 		"folder as it is, where a copy costs nothing, and once with the store behind one link of 1 Gbit/s that all share, as an S3 server is.",

@@ -17,7 +17,7 @@ const (
 )
 
 var death = bench{
-	name: "death", title: "Death of a node", budget: 80 * time.Second, round: deathRound,
+	name: "death", title: "Death of a node", budget: 75 * time.Second, round: deathRound,
 	about: "In a group that has formed and been left alone for two seconds, one node's sockets are closed without a word. " +
 		"Ours: the leader's, until all others know one new leader that acts; then, in the same flock, a plain member's, until all others know it " +
 		"as lost. memberlist, which has no leader: a member's, until the others know it as dead. The same deaths of memberlist are beside both.",

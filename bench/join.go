@@ -14,7 +14,7 @@ import (
 const joinLimit = 20 * time.Second
 
 var join = bench{
-	name: "join", title: "Power-on: until all know all", budget: 110 * time.Second, round: joinRound,
+	name: "join", title: "Power-on: until all know all", budget: 95 * time.Second, round: joinRound,
 	about: "N nodes in one process, each with sockets of its own on loopback, all started at once; the clock starts before the first opens its socket. " +
 		"Ours are given no seed: each probes the smallest subnet that holds them all, and counts as ready when it knows all members as alive, one flock " +
 		"and one leader; their node ports are open, and the keys with the leader are made anew over them (X25519MLKEM768) as in the product. " +

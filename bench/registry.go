@@ -21,7 +21,7 @@ const (
 )
 
 var registry = bench{
-	name: "registry", title: "Registry", budget: 35 * time.Second, round: registryRound,
+	name: "registry", title: "Registry", budget: 45 * time.Second, round: registryRound,
 	about: "Registration: an endpoint is registered at one node's reeve, until the reeves of all nodes, in one process, give it to who looks it up; over " +
 		"real node ports (gRPC, mutual TLS) through the leader's steward, rows signed and checked. The peer has no registry: there a node changes its own " +
 		"metadata, as Serf's tags do, until all others have seen it. Both in a group that was left alone for two seconds; each figure is the median of " +

@@ -10,7 +10,7 @@ import (
 )
 
 var simulation = bench{
-	name: "sim", title: "Formation in virtual time", budget: 30 * time.Second, round: simulationRound,
+	name: "sim", title: "Formation in virtual time", budget: 20 * time.Second, round: simulationRound,
 	about: "flock/sim: all nodes of a dense subnet started over one second, no seeds, 1% loss, 20 ms round trips; from the last start until the last node " +
 		"knows all members and the leader. Virtual time, exact: the same seed gives the same figure on any machine. Each round is another seed (1, 2, …). " +
 		"Bytes count seals, signatures and UDP and IP headers. No peer was simulated.",
