@@ -25,7 +25,7 @@ var floors = []struct {
 	prefix string
 	floor  int
 }{
-	{"crux/rpc", 2}, {"crux/wire", 2}, {"crux", 0}, {"protos", 0},
+	{"crux/rpc", 2}, {"crux/wire", 2}, {"crux/disk", 2}, {"crux", 0}, {"protos", 0},
 	{"flock/packet", 3}, {"flock/node", 3}, {"flock/sim", 3}, {"flock", 1},
 	{"lashup/overlay", 1}, {"lashup/detect", 1}, {"lashup/route", 1}, {"lashup/crdt", 1},
 	{"lashup/node", 3}, {"lashup/store", 3}, {"lashup", 4},

@@ -6,9 +6,9 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/disk"
 	"fulcrum.example/picket/socket"
 )
 
@@ -76,7 +76,7 @@ func (p *Picket) sweep(all []record) {
 	}
 	err := errors.Join(
 		removeFiles(filepath.Join(p.cfg.Dir, socketsDir), func(name string) bool { return isChildSocket(name) && !known[name] }),
-		removeFiles(filepath.Join(p.cfg.Dir, unitsDir), func(name string) bool { return strings.HasPrefix(name, newRecord) }),
+		disk.Sweep(filepath.Join(p.cfg.Dir, unitsDir)),
 	)
 	if err != nil {
 		p.cfg.Log.Warn("what an earlier fulcrum left is not all gone", "why", err)

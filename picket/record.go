@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/disk"
 	"fulcrum.example/picket/run"
 )
 
@@ -26,9 +27,6 @@ type record struct {
 }
 
 const recordSuffix = ".json"
-
-// newRecord begins the names of records that were not finished.
-const newRecord = ".new-"
 
 // bootID names this boot of the machine: process IDs and start times of another
 // mean nothing. Empty where the kernel does not tell.
@@ -59,33 +57,10 @@ func (r *record) save(dataDir string) error {
 		return crux.Wrap("record unit", err)
 	}
 	path := recordPath(dataDir, r.Unit.Key())
-	if err := writeSynced(path, b); err != nil {
+	if err := disk.Replace(filepath.Dir(path), filepath.Base(path), b); err != nil {
 		return crux.Errorf("record unit", crux.Unavailable, "%w", err)
 	}
 	return nil
-}
-
-func writeSynced(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), newRecord+"*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // record saves the record of the child that u has now, or notes that it is to be
@@ -123,7 +98,7 @@ func (p *Picket) dropRecord(u *unit) {
 		return
 	}
 	if err == nil {
-		err = syncDir(filepath.Dir(path))
+		err = disk.SyncDir(filepath.Dir(path))
 	}
 	if err != nil {
 		p.cfg.Log.Error("a stopped unit's record stays; the next fulcrum would start it again", "inst", u.Inst, "why", err)
@@ -142,7 +117,7 @@ func records(dataDir string) (out []record, bad error) {
 		return nil, crux.Errorf("read units", crux.Unavailable, "%w", err)
 	}
 	for _, e := range entries {
-		if !strings.HasSuffix(e.Name(), recordSuffix) || strings.HasPrefix(e.Name(), newRecord) {
+		if !strings.HasSuffix(e.Name(), recordSuffix) {
 			continue
 		}
 		r, err := readRecord(filepath.Join(dir, e.Name()))

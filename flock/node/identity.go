@@ -15,6 +15,7 @@ import (
 
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/bloc"
+	"fulcrum.example/crux/disk"
 )
 
 // Files in a node's data folder.
@@ -42,7 +43,7 @@ func LoadKey(dir string) (ed25519.PrivateKey, error) {
 	path := filepath.Join(dir, keyFile)
 	text, err := readPrivate(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return makeKey(dir, path)
+		return makeKey(dir)
 	}
 	if err != nil {
 		return nil, crux.Wrap(op, err)
@@ -55,13 +56,13 @@ func LoadKey(dir string) (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(seed), nil
 }
 
-func makeKey(dir, path string) (ed25519.PrivateKey, error) {
+func makeKey(dir string) (ed25519.PrivateKey, error) {
 	_, key, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return nil, crux.Wrap("make node key", err)
 	}
 	text := nodeKeyPrefix + base64.StdEncoding.EncodeToString(key.Seed()) + "\n"
-	if err := writeSynced(dir, path, text, true); err != nil {
+	if err := disk.Create(dir, keyFile, []byte(text)); err != nil {
 		if errors.Is(err, fs.ErrExist) { // another process made it meanwhile
 			return LoadKey(dir)
 		}
@@ -92,7 +93,7 @@ func LoadIdentity(dir string) (Identity, error) {
 		}
 		inc = max(last+1, inc)
 	}
-	if err := writeSynced(dir, path, strconv.FormatUint(inc, 10)+"\n", false); err != nil {
+	if err := disk.Replace(dir, incarnationFile, []byte(strconv.FormatUint(inc, 10)+"\n")); err != nil {
 		return Identity{}, crux.Errorf(op, crux.Invalid, "cannot keep it: %w", err)
 	}
 	return Identity{Key: key, Incarnation: inc}, nil
@@ -131,38 +132,4 @@ func readPrivate(path string) ([]byte, error) {
 		return nil, crux.Errorf("", crux.Invalid, "%s is too long for a key", path)
 	}
 	return b, nil
-}
-
-// writeSynced puts text into a file of mode 0600 so that after a power cut
-// either the old content or the new is there, and returns once the new one is
-// on disk. With fresh it fails with fs.ErrExist where there is a file.
-func writeSynced(dir, path, text string, fresh bool) (err error) {
-	f, err := os.CreateTemp(dir, ".new-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone already where all went well
-	if _, err = f.WriteString(text); err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	if fresh {
-		err = os.Link(f.Name(), path)
-	} else {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
 }

@@ -10,6 +10,7 @@ import (
 
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/bloc"
+	"fulcrum.example/crux/disk"
 )
 
 // lockData takes the data folder for this process alone, until it ends.
@@ -61,7 +62,9 @@ func policy(cfg Config) (*bloc.Policy, error) {
 	return p, nil
 }
 
-func blocPath(data string) string { return filepath.Join(data, "bloc.json") }
+const blocName = "bloc.json"
+
+func blocPath(data string) string { return filepath.Join(data, blocName) }
 
 // keptBloc reads the newest bloc file that this node has had; nil if none.
 func keptBloc(data string) (*bloc.Document, error) {
@@ -82,35 +85,7 @@ func keepBloc(data string, d *bloc.Document) error {
 	if err != nil {
 		return err
 	}
-	return crux.Wrap("keep bloc file", replaceFile(blocPath(data), text))
-}
-
-// replaceFile writes a file so that a crash leaves the old one or the new.
-func replaceFile(path string, text []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // gone already when all went well
-	_, err = f.Write(text)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
+	return crux.Wrap("keep bloc file", disk.Replace(data, blocName, text))
 }
 
 // FirstAddr is the first address of this machine that is up and not loopback.

@@ -375,7 +375,7 @@ func TestDamagedStateIsSetAside(t *testing.T) {
 func TestAListThatCannotBeKeptIsNotAccepted(t *testing.T) {
 	t.Parallel()
 	c := lone(t)
-	if err := os.Mkdir(filepath.Join(c.d.cfg.Dir, stateTemp), 0o700); err != nil {
+	if err := os.MkdirAll(filepath.Join(c.d.cfg.Dir, stateName, "in the way"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	err := c.accept(list{rev: crux.Revision{Flock: crux.FlockID{1}, Epoch: 1, N: 1}})

@@ -9,11 +9,11 @@ import (
 	"path/filepath"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/disk"
 )
 
 const (
 	stateName = "dean.json"
-	stateTemp = "dean.json.new"
 	stateBad  = "dean.json.bad"
 )
 
@@ -29,8 +29,7 @@ type saved struct {
 
 // file keeps saved on disk: whole, synced, replaced by a rename.
 type file struct {
-	root *os.Root
-	dir  string
+	dir string
 	saved
 }
 
@@ -38,25 +37,22 @@ func openFile(dir string, log *slog.Logger) (*file, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, crux.Errorf("", crux.Unavailable, "the folder %s cannot be made: %w", dir, err)
 	}
-	root, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, crux.Errorf("", crux.Unavailable, "the folder %s cannot be opened: %w", dir, err)
+	if err := disk.Sweep(dir); err != nil {
+		return nil, crux.Errorf("", crux.Unavailable, "the folder %s cannot be used: %w", dir, err)
 	}
-	f := &file{root: root, dir: dir}
-	b, err := root.ReadFile(stateName)
+	f := &file{dir: dir}
+	b, err := os.ReadFile(filepath.Join(dir, stateName))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return f, nil
 	case err != nil:
-		root.Close()
-		return nil, crux.Errorf("", crux.Unavailable, "%s cannot be read: %w", filepath.Join(dir, stateName), err)
+		return nil, crux.Errorf("", crux.Unavailable, "it cannot be read: %w", err)
 	}
 	if err := json.Unmarshal(b, &f.saved); err != nil {
 		f.saved = saved{}
 		log.Error("dean's list on disk is damaged and set aside; the next list from proctor replaces it",
 			"file", filepath.Join(dir, stateBad), "err", err)
-		if err := root.Rename(stateName, stateBad); err != nil {
-			root.Close()
+		if err := os.Rename(filepath.Join(dir, stateName), filepath.Join(dir, stateBad)); err != nil {
 			return nil, crux.Errorf("", crux.Unavailable, "the damaged %s cannot be set aside: %w", stateName, err)
 		}
 	}
@@ -77,23 +73,5 @@ func (f *file) write(s saved) error {
 	if err != nil {
 		return err
 	}
-	w, err := f.root.OpenFile(stateTemp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(b)
-	if err == nil {
-		err = w.Sync()
-	}
-	if err := errors.Join(err, w.Close()); err != nil {
-		return err
-	}
-	if err := f.root.Rename(stateTemp, stateName); err != nil {
-		return err
-	}
-	d, err := f.root.Open(".")
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return disk.Replace(f.dir, stateName, b)
 }
