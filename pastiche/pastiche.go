@@ -19,11 +19,8 @@ import (
 	pb "fulcrum.example/protos/pastiche"
 )
 
-// API and Inst name the service in the registry.
-const (
-	API  crux.API  = "pastiche1"
-	Inst crux.Inst = "pastiche1_0"
-)
+// Inst names the service in the registry.
+const Inst crux.Inst = "pastiche1_0"
 
 // Config is what a Pastiche needs. ID, Dir, Members and Dial must be given.
 type Config struct {

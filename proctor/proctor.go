@@ -16,11 +16,8 @@ import (
 	pb "fulcrum.example/protos/proctor"
 )
 
-// API and Inst name the service in the registry.
-const (
-	API  crux.API  = "proctor1"
-	Inst crux.Inst = "proctor1_0"
-)
+// Inst names the service in the registry.
+const Inst crux.Inst = "proctor1_0"
 
 // Config is what a Proctor needs. Members, Docs, Registry and Dial must be
 // given.

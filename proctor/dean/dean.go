@@ -10,14 +10,11 @@ import (
 
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/clock"
-	"fulcrum.example/proctor"
+	"fulcrum.example/crux/rpc"
 )
 
-// API and Inst name the service in the registry.
-const (
-	API  crux.API  = "dean1"
-	Inst crux.Inst = "dean1_0"
-)
+// Inst names the service in the registry.
+const Inst crux.Inst = "dean1_0"
 
 // Config is what a Dean needs; all but Backoff, Clock and Log must be given.
 type Config struct {
@@ -70,7 +67,7 @@ func Open(cfg Config) (*Dean, error) {
 // Dean1_0 is the service routine (a crux.Service): it runs the Dean until quit,
 // and beats for the node port. What dean started goes on running.
 func (d *Dean) Dean1_0(quit <-chan bool, alive chan<- []crux.Fservice, network crux.Node) {
-	proctor.Routine(API, Inst, d.cfg.Clock, d.Run, quit, alive, network)
+	rpc.Builtin(Inst, d.cfg.Clock, d.Run, quit, alive, network)
 }
 
 // Run conforms until ctx ends; it stops nothing then.

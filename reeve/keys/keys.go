@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/rpc"
 )
 
 // Keys are the keys of one service of the node; Ring.For makes them.
@@ -40,7 +41,7 @@ func (k *Keys) Server(_ context.Context, at crux.Endpoint) (crux.Credential, err
 // serves says whether a service of this node may serve an endpoint.
 func (r *Ring) serves(s service, at crux.Endpoint) bool {
 	switch {
-	case at.Inst == NodeInst:
+	case at.Inst == rpc.NodeInst:
 		return s.caller == NodeCaller
 	case s.horde != at.Horde:
 		return false
@@ -73,7 +74,7 @@ func (k *Keys) AdmitClient(_ context.Context, cert []byte, at crux.Endpoint) (cr
 	if err := k.ring.current(op, b); err != nil {
 		return crux.Peer{}, err
 	}
-	if at.Inst == NodeInst {
+	if at.Inst == rpc.NodeInst {
 		if b.caller != NodeCaller {
 			return crux.Peer{}, crux.Errorf(op, crux.Denied, "%s on node %s may not call the node port: only nodes may", b.caller, b.node())
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/rpc"
 	"fulcrum.example/crux/rpc/rpctest"
 )
 
@@ -209,9 +210,9 @@ func TestWhoMayServeWhat(t *testing.T) {
 		{"galumph2_3", at("default", "galumph2_4"), false},
 		{"galumph2_3", at("default", "galumphs1_0"), false},
 		{"galumph2_3", at("web", "galumph2_3"), false},
-		{"galumph2_3", at("default", NodeInst), false},
+		{"galumph2_3", at("default", rpc.NodeInst), false},
 		{"client", at("default", "client-x1_0"), false},
-		{NodeCaller, at("default", NodeInst), true},
+		{NodeCaller, at("default", rpc.NodeInst), true},
 		{NodeCaller, at("default", "galumph2_3"), false},
 		{"galumph2_3", crux.Endpoint{Node: p.am.ID, Horde: "default", Inst: "galumph2_3", NetID: "127.0.0.1:1"}, false},
 	} {
@@ -224,7 +225,7 @@ func TestWhoMayServeWhat(t *testing.T) {
 func TestNodePortIsForNodesOnly(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
-	at := crux.Endpoint{Node: p.bm.ID, Horde: crux.DefaultHorde, Inst: NodeInst, NetID: "127.0.0.1:7002"}
+	at := crux.Endpoint{Node: p.bm.ID, Horde: crux.DefaultHorde, Inst: rpc.NodeInst, NetID: "127.0.0.1:7002"}
 	node := p.b.For(NodeCaller, crux.DefaultHorde)
 	if _, err := node.AdmitClient(ctx, clientCert(t, p.a, NodeCaller, at), at); err != nil {
 		t.Fatal(err)

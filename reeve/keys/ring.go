@@ -13,12 +13,8 @@ import (
 	"fulcrum.example/crux/clock"
 )
 
-// NodeInst is the instance that every node serves on its own address (the node
-// port), and NodeCaller the name under which nodes call each other.
-const (
-	NodeInst   crux.Inst = "node1_0"
-	NodeCaller string    = "fulcrum"
-)
+// NodeCaller is the name under which nodes call each other.
+const NodeCaller = "fulcrum"
 
 const (
 	maxCached      = 4096             // certificates, checked bindings and handles, each in half
