@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"slices"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -83,8 +84,55 @@ func (r *Reeve) Propose(ctx context.Context, d crux.Doc) error {
 	if err != nil {
 		return crux.Wrap(op, err)
 	}
-	_, err = spb.NewStewardClient(conn).Propose(ctx, wire.DocTo(&d), grpc.WaitForReady(true))
-	return wire.FromStatus(err)
+	if _, err = spb.NewStewardClient(conn).Propose(ctx, wire.DocTo(&d), grpc.WaitForReady(true)); err != nil {
+		return wire.FromStatus(err)
+	}
+	// It counts now; who proposed it here finds it here.
+	if err := r.StoreDoc(d); err != nil && crux.KindOf(err) != crux.Conflict {
+		r.log.Warn("a document that the group has is not on this node's disk yet", "name", d.Name, "error", err)
+	}
+	return nil
+}
+
+// findTimeout bounds how long Find waits for the leader.
+const findTimeout = 2 * time.Second
+
+// Find gives the newest version that this node or the leader's has: what was
+// acknowledged is found everywhere at once, though it may be on its way to this
+// node still. Without a leader that answers, this node's own has to do.
+func (r *Reeve) Find(ctx context.Context, k crux.DocKey) (crux.Doc, error) {
+	d, ok := r.docs.get(k)
+	if newer, err := r.askLeader(ctx, k); err == nil && newer.Version > d.Version {
+		return newer, nil
+	}
+	if !ok {
+		return crux.Doc{}, crux.Errorf("find "+string(k.Kind)+" "+k.Name, crux.NotFound, "there is none")
+	}
+	return d, nil
+}
+
+// askLeader reads a document from the leader's reeve, and checks it.
+func (r *Reeve) askLeader(ctx context.Context, k crux.DocKey) (crux.Doc, error) {
+	v := r.cfg.Members.View()
+	leader, ok := v.Member(v.Leader)
+	if !ok || leader.ID == r.cfg.ID {
+		return crux.Doc{}, crux.Errorf("ask leader", crux.NotFound, "there is none but this node")
+	}
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
+	conn, err := r.cfg.Dial(ctx, leader)
+	if err != nil {
+		return crux.Doc{}, err
+	}
+	m, err := pb.NewReeveClient(conn).Read(ctx, wire.DocKeyTo(k), grpc.WaitForReady(true))
+	if err != nil {
+		return crux.Doc{}, wire.FromStatus(err)
+	}
+	d, err := wire.DocFrom(m)
+	if err != nil {
+		return crux.Doc{}, err
+	}
+	return d, r.checkDoc(&d)
 }
 
 // checkDoc says whether a document counts: what it says of itself is true, and

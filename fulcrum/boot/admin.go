@@ -119,14 +119,14 @@ func (c *chunks) Read(b []byte) (int, error) {
 }
 
 // GetDoc finds a signed document.
-func (a adminServer) GetDoc(_ context.Context, m *reevepb.DocKey) (*reevepb.Doc, error) {
+func (a adminServer) GetDoc(ctx context.Context, m *reevepb.DocKey) (*reevepb.Doc, error) {
 	k, err := wire.DocKeyFrom(m)
 	if err != nil {
 		return nil, err
 	}
-	d, ok := a.n.reeve.Get(k)
-	if !ok {
-		return nil, crux.Errorf("find "+m.GetKind(), crux.NotFound, "there is no %s %s", m.GetKind(), m.GetName())
+	d, err := a.n.reeve.Find(ctx, k)
+	if err != nil {
+		return nil, err
 	}
 	return wire.DocTo(&d), nil
 }

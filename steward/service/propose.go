@@ -42,6 +42,11 @@ func (r *reign) propose(ctx context.Context, d crux.Doc) error {
 	if have.Version > d.Version || have.Version == d.Version && string(have.Body) != string(d.Body) {
 		return crux.Errorf(op, crux.Conflict, "version %d is not higher than version %d, which the group has: somebody else was faster; look, and try again", d.Version, have.Version)
 	}
+	// Here first, for whoever asks the leader next: what was acknowledged is
+	// then found, whichever members made up the majority.
+	if err := r.cfg.Reeve.StoreDoc(d); err != nil {
+		return crux.Wrap(op, err)
+	}
 	need := writeQuorum(len(members))
 	stored, err := r.ask(ctx, members, need, func(ctx context.Context, c reeve.ReeveClient) (crux.Doc, error) {
 		_, err := c.Store(ctx, wire.DocTo(&d))
