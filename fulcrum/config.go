@@ -1,7 +1,9 @@
 package main
 
 import (
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/viper"
@@ -33,7 +35,38 @@ func configure(cmd *cobra.Command) (*viper.Viper, error) {
 			return nil, err
 		}
 	}
-	return v, nil
+	return v, rightTypes(cmd, v)
+}
+
+// rightTypes refuses settings of the environment and the file that are not of
+// their flag's type: viper would take them for zero. What was given by flag has
+// been checked.
+func rightTypes(cmd *cobra.Command, v *viper.Viper) (err error) {
+	cmd.Flags().VisitAll(func(f *flag) {
+		text := v.GetString(f.Name)
+		if err != nil || f.Changed || text == f.DefValue {
+			return
+		}
+		var wrong error
+		switch f.Value.Type() {
+		case "duration":
+			_, wrong = time.ParseDuration(text)
+		case "int", "int64":
+			_, wrong = strconv.ParseInt(text, 10, 64)
+		case "uint16":
+			_, wrong = strconv.ParseUint(text, 10, 16)
+		case "uint64":
+			_, wrong = strconv.ParseUint(text, 10, 64)
+		case "float64":
+			_, wrong = strconv.ParseFloat(text, 64)
+		case "bool":
+			_, wrong = strconv.ParseBool(text)
+		}
+		if wrong != nil {
+			err = crux.Errorf("read configuration", crux.Invalid, "%s is %q, which is no %s", f.Name, text, f.Value.Type())
+		}
+	})
+	return err
 }
 
 // fileOnly are settings that have no flag, because a command line is public.

@@ -32,8 +32,8 @@ run services. It stays until it is told to end (SIGTERM, Ctrl-C): then it drains
 and stops its services. Killed, it leaves them running, and takes them over when
 it is started again.
 
-The bloc file says who may be a member. Without one, enrolment is open to whoever
-holds the secondary key, and that must be said: --enroll=open.`,
+The bloc file says who may be a member. Without one, enrolment is open to
+whoever holds the secondary key, and that must be said: --enroll=open.`,
 		Example: `  fulcrum up --key-file key --bloc-file bloc.json --addr 10.0.0.7
   FULCRUM_S3_SECRET_KEY=... fulcrum up --config /etc/fulcrum.yaml`,
 		Args: cobra.NoArgs,
@@ -94,6 +94,12 @@ func upConfig(cmd *cobra.Command, v *viper.Viper) (boot.Config, error) {
 	if cfg.Log, err = newLogger(os.Stderr, v.GetString("log-level")); err != nil {
 		return cfg, &usageError{cmd.CommandPath(), err}
 	}
+	switch {
+	case cfg.Drain < 0:
+		return cfg, crux.Errorf("up", crux.Invalid, "--drain=%v: want 0 or more", cfg.Drain)
+	case cfg.CacheBytes <= 0:
+		return cfg, crux.Errorf("up", crux.Invalid, "--cache-mib=%d: want 1 or more", v.GetInt64("cache-mib"))
+	}
 	if cfg.Addr, err = ownAddr(v.GetString("addr")); err != nil {
 		return cfg, err
 	}
@@ -136,7 +142,9 @@ func secrets(v *viper.Viper) ([]bloc.Secondary, error) {
 func blocSettings(cfg *boot.Config, v *viper.Viper) error {
 	id, file, enroll := v.GetString("bloc"), v.GetString("bloc-file"), v.GetString("enroll")
 	switch {
-	case file == "" && enroll != "open":
+	case enroll != "" && enroll != "open":
+		return crux.Errorf("up", crux.Invalid, "--enroll=%s: want open, or a bloc file that lists the nodes (--bloc-file)", enroll)
+	case file == "" && enroll == "":
 		return crux.Errorf("up", crux.Invalid,
 			"no bloc file: give --bloc-file, or say --enroll=open if whoever holds the secondary key may join and run code here")
 	case file != "" && enroll != "":
