@@ -19,8 +19,9 @@ func newBloc() *cobra.Command {
 		Long: `A bloc file says who belongs to a bloc and what they may do: the node keys (or
 that enrolment is open), the rules for calls, and whose signature publishes. It
 is signed by an offline bloc key. Of two versions the higher one holds.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  fulcrum bloc show bloc.json\n  fulcrum bloc apply bloc.json",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newBlocNew(), newBlocSign(), newBlocShow(), newBlocApply())
 	return cmd
@@ -30,8 +31,9 @@ func newBlocNew() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "new",
 		Short: "Print a new signed bloc file to standard output",
-		Example: `  fulcrum bloc new --bloc rack7 --bloc-key bloc.key --enroll-node "$(fulcrum node-key)" \
-      --publisher "$(fulcrum key public publisher.key)" --allow web:default:galumph2 > bloc.json`,
+		Example: `  fulcrum bloc new --bloc rack7 --bloc-key bloc.key \
+      --enroll-node "$(fulcrum node-key)" --allow web:default:galumph2 \
+      --publisher "$(fulcrum key public publisher.key)" > bloc.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			d, err := draftBloc(cmd)

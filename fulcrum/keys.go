@@ -21,8 +21,12 @@ func newKey() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key",
 		Short: "Make keys",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Long: `Make keys. A bloc has a secondary key, which every node has and which admits a
+node to talk, and an offline bloc key, which signs bloc files; publisher keys
+sign what is published and rolled out. A node makes its own key by itself.`,
+		Example: "  (umask 077; fulcrum key new > key)\n  fulcrum key public publisher.key",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newKeyNew(), newKeyPublic())
 	return cmd

@@ -75,8 +75,8 @@ func newRoot() *cobra.Command {
 		Long: `fulcrum turns nodes that have just been powered up into a working platform:
 they find one another, form one flock with a leader, register gRPC services with
 version selectors, run them, and roll out new versions without a failed call.`,
-		Example: `  fulcrum demo                        # the whole job on this machine, in a minute
-  fulcrum dev                         # a bloc of 5 nodes that stays until Ctrl-C
+		Example: `  fulcrum demo                      # the whole job on this machine, in a minute
+  fulcrum dev                       # a bloc of 5 nodes that stays until Ctrl-C
   fulcrum up --key-file key --bloc-file bloc.json
   fulcrum services --api galumph2`,
 		SilenceErrors: true,

@@ -17,7 +17,8 @@ func newEvict() *cobra.Command {
 		Use:   "evict NODE",
 		Short: "Remove a member from the flock: it gets no further keys",
 		Long: `Remove a member from the flock. It gets no further keys and its streams are
-closed. Take its key out of the bloc file too, or it is back with the next flock.`,
+closed. Take its key out of the bloc file too, or it is back with the next
+flock.`,
 		Example: "  fulcrum evict 3f9a1c02b7d4e588",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -21,7 +21,7 @@ func newPublish() *cobra.Command {
 artifact store under its checksum, and enter (horde, api, instance, file,
 function) in the inventory, signed. An instance version is published once:
 another binary needs another version.`,
-		Example: "  fulcrum publish ./galumph2_4 --api galumph2 --inst galumph2_4 --func Galumph2_4",
+		Example: "  fulcrum publish ./galumph2_4 --inst galumph2_4 --func Galumph2_4",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withNode(cmd, func(ctx context.Context, c *operator.Client, v *viper.Viper) error {

@@ -11,10 +11,11 @@ import (
 
 func newSim() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "sim",
-		Short: "Run a protocol in virtual time, for planning",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "sim",
+		Short:   "Run a protocol in virtual time, for planning",
+		Example: "  fulcrum sim flock --nodes 500 -o json",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newSimFlock())
 	return cmd
@@ -23,13 +24,13 @@ func newSim() *cobra.Command {
 func newSimFlock() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "flock",
-		Short: "How long a bloc of that size takes to become one flock, and what it sends",
-		Long: `Power up a bloc of that size in virtual time, the starts spread over a second, no
-seed nodes, dense addresses, with the machine that real nodes run. Each one-way
-delay is uniform between a tenth and nine tenths of the round trip. formed_s
-counts from the last start until the last node itself knows all members and the
-leader; bytes count seals, signatures and UDP/IP headers. The same seed gives the
-same trace, a hash over every event.`,
+		Short: "How long a bloc of a size takes to become one flock",
+		Long: `Power up a bloc of that size in virtual time, the starts spread over a second,
+no seed nodes, dense addresses, with the machine that real nodes run. Each
+one-way delay is uniform between a tenth and nine tenths of the round trip.
+formed_s counts from the last start until the last node itself knows all members
+and the leader; bytes count seals, signatures and UDP/IP headers. The same seed
+gives the same trace, a hash over every event.`,
 		Example: "  fulcrum sim flock --nodes 500 --seed 1 --loss 0.01 --rtt 20ms -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
