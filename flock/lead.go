@@ -271,6 +271,11 @@ func (m *Machine) reachable() []*Record {
 func (m *Machine) regroup(reach []*Record) {
 	from := m.flock
 	m.log.Info("no majority: founding a new flock", "flock", from, "epoch", m.epoch.Epoch, "reachable", len(reach))
+	m.list.each(func(e *Entry) {
+		if e.member() && e.Record.ID != m.id {
+			m.probe.remember(e.Record) // whoever is there next may be in another flock
+		}
+	})
 	m.found()
 	m.probe.until = m.now
 	msg := &Move{From: from, To: m.summary()}
