@@ -60,6 +60,7 @@ type Node struct {
 	dean     *dean.Dean
 
 	haveKeys chan struct{} // closed once ring is set
+	keepMu   sync.Mutex    // held while the bloc file is written
 
 	closers []closer // in the order of opening
 	failed  chan error
@@ -94,7 +95,7 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		n.openIdentity, n.openStore, n.openFlock, n.openRegistry, n.openArtifacts, n.openPicket, n.openProctor, n.openNodePort, n.openBuiltins, n.openSocket,
+		n.openIdentity, n.openStore, n.openFlock, n.openRegistry, n.openMirror, n.openArtifacts, n.openPicket, n.openProctor, n.openNodePort, n.openBuiltins, n.openSocket,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
