@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,9 @@ func configure(cmd *cobra.Command) (*viper.Viper, error) {
 			return nil, crux.Errorf("read configuration", crux.Invalid, "%s: %w", file, err)
 		}
 		if err := onlyKnown(cmd, v); err != nil {
+			return nil, err
+		}
+		if err := ownersOnly(v, file); err != nil {
 			return nil, err
 		}
 	}
@@ -67,6 +71,23 @@ func rightTypes(cmd *cobra.Command, v *viper.Viper) (err error) {
 		}
 	})
 	return err
+}
+
+// ownersOnly refuses a configuration file that holds a secret and that others
+// can read.
+func ownersOnly(v *viper.Viper, file string) error {
+	if !v.InConfig("s3-secret-key") {
+		return nil
+	}
+	st, err := os.Stat(file)
+	if err != nil {
+		return crux.Errorf("read configuration", crux.Invalid, "%w", err)
+	}
+	if st.Mode().Perm()&0o077 != 0 {
+		return crux.Errorf("read configuration", crux.Denied,
+			"%s holds s3-secret-key and is readable by others (mode %04o): run chmod 600 %s", file, st.Mode().Perm(), file)
+	}
+	return nil
 }
 
 // fileOnly are settings that have no flag, because a command line is public.
