@@ -184,7 +184,7 @@ func (a adminServer) ApplyBloc(_ context.Context, m *admin.ApplyBlocRequest) (*a
 	if _, err := a.n.policy.Replace(d); err != nil {
 		return nil, err
 	}
-	return &admin.ApplyBlocReply{Version: d.Version}, keepBloc(a.n.cfg.Data, d)
+	return &admin.ApplyBlocReply{Version: d.Version}, a.n.keepPolicy()
 }
 
 // GetBloc gives the bloc file in force.

@@ -79,7 +79,7 @@ func keptBloc(data string) (*bloc.Document, error) {
 	return d, crux.Wrap(blocPath(data), err)
 }
 
-// keepBloc writes a bloc file to disk before it is in force.
+// keepBloc writes a bloc file to disk, for the next start.
 func keepBloc(data string, d *bloc.Document) error {
 	text, err := d.Marshal()
 	if err != nil {

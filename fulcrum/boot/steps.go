@@ -56,18 +56,26 @@ func (n *Node) keepBlocFile(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		d := n.policy.Document()
-		if err := keepBloc(n.cfg.Data, d); err != nil {
-			n.cfg.Log.Error("the new bloc file is in force, but not on disk", "version", d.Version, "error", err)
+		version := n.policy.Document().Version
+		if err := n.keepPolicy(); err != nil {
+			n.cfg.Log.Error("the new bloc file is in force, but not on disk", "version", version, "error", err)
 			continue
 		}
-		n.cfg.Log.Info("a new bloc file is in force", "version", d.Version)
+		n.cfg.Log.Info("a new bloc file is in force", "version", version)
 		select {
 		case <-n.haveKeys:
 			n.ring.PolicyChanged()
 		default: // nothing has been checked by the old one yet
 		}
 	}
+}
+
+// keepPolicy writes the bloc file that is in force to disk. One at a time: an
+// older version must not be written over a newer one.
+func (n *Node) keepPolicy() error {
+	n.keepMu.Lock()
+	defer n.keepMu.Unlock()
+	return keepBloc(n.cfg.Data, n.policy.Document())
 }
 
 // openFlock opens the sockets, starts flocking, and makes the keys that stand
