@@ -25,6 +25,10 @@ func writeQuorum(members int) int {
 // was acknowledged.
 func readQuorum(members int) int { return members - writeQuorum(members) + 1 }
 
+// leastRead is how many members must have been read at the least. In an even
+// flock the read quorum is less than a majority, in a large one more.
+func leastRead(members int) int { return min(readQuorum(members), majority(members)) }
+
 func majority(members int) int { return members/2 + 1 }
 
 // propose reads the document's present version, refuses what is not higher, and
@@ -77,7 +81,7 @@ func (r *reign) newest(ctx context.Context, members []crux.Member, k crux.DocKey
 		}
 		return wire.DocFrom(m)
 	})
-	if need := majority(len(members)); len(read) < need {
+	if need := leastRead(len(members)); len(read) < need {
 		return crux.Doc{}, crux.Errorf("read "+k.Name, crux.Unavailable,
 			"only %d of %d members can be read, of whom %d are needed: %w", len(read), len(members), need, err)
 	}

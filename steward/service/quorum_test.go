@@ -19,5 +19,8 @@ func TestQuorumsMeet(t *testing.T) {
 		if n <= 9 && w != n/2+1 || n > 9 && w != 5 {
 			t.Fatalf("%d members: %d must have a document on disk", n, w)
 		}
+		if leastRead(n) > r {
+			t.Fatalf("%d members: %d are read, and never the %d that are wanted", n, r, leastRead(n))
+		}
 	}
 }
