@@ -17,13 +17,13 @@ import (
 	"fulcrum.example/pastiche/s3/s3test"
 )
 
-// running is what a bloc runs: who serves what where, in which processes.
-type running struct {
+// content is what a bloc runs: who serves what where, in which processes.
+type content struct {
 	rows  []operator.Service
 	units []operator.Unit
 }
 
-func whatRuns(ctx context.Context, t *testing.T, n *local.Node) (r running) {
+func whatRuns(ctx context.Context, t *testing.T, n *local.Node) (r content) {
 	t.Helper()
 	var err error
 	r.rows, err = ask(ctx, n.Dir, func(c *operator.Client, ctx context.Context) ([]operator.Service, error) {
@@ -172,30 +172,14 @@ func TestS3StoreThatIsWrong(t *testing.T) {
 		env(wrong).fails(1, `the endpoint of bucket artifacts is not http://HOST:PORT or https://HOST:PORT`, up("s3://artifacts/x")...)
 
 		// dev passes on what its nodes say, and leaves nothing behind.
-		tmp := shortTemp(t)
+		tmp := devTemp(t)
 		dev := env(cfg)
 		dev.env = append(dev.env, "TMPDIR="+tmp)
 		out, errs, exit := dev.run("dev", "--nodes", "2", "--net", net.String(), "--store", "s3://nowhere/x")
 		if exit != 1 || !strings.Contains(errs, "there is no bucket nowhere at ") {
 			t.Errorf("dev: exit status %d\n%s%s", exit, out, errs)
 		}
-		nothingRuns(t, tmp)
 	})
-}
-
-// shortTemp is a temporary folder whose name leaves room for those of sockets.
-func shortTemp(t *testing.T) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "f")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
 }
 
 // TestS3Store: publish fails in one line when the store cannot be reached, the

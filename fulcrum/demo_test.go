@@ -11,10 +11,8 @@ import (
 // TestDemo runs the demo as CI and its readers do.
 func TestDemo(t *testing.T) {
 	whole(t)
-	dir := t.TempDir()
-	c := cli{t: t}
-	out, errs, exit := c.run("demo", "--json", "--source", "..", "--net", testNet().String(), "--dir", dir)
-	defer nothingRuns(t, dir)
+	c := cli{t: t, env: []string{"TMPDIR=" + devTemp(t)}}
+	out, errs, exit := c.run("demo", "--json", "--source", "..", "--net", testNet().String())
 	if exit != 0 {
 		t.Fatalf("exit status %d\n%s%s", exit, errs, out)
 	}
@@ -47,7 +45,7 @@ func TestDemo(t *testing.T) {
 // TestDemoNamesTheStepThatFailed, and ends with status 1.
 func TestDemoNamesTheStepThatFailed(t *testing.T) {
 	whole(t)
-	c := cli{t: t}
+	c := cli{t: t, env: []string{"TMPDIR=" + devTemp(t)}}
 	out, errs, exit := c.run("demo", "--json", "--source", "..", "--net", testNet().String(), "--store", "s3://nowhere/x", "--s3-endpoint", "not a URL")
 	var sum demo.Summary
 	if err := json.Unmarshal([]byte(out), &sum); err != nil {

@@ -184,12 +184,28 @@ func sendSignal(t *testing.T, n *local.Node, s syscall.Signal) {
 	}
 }
 
+// devTemp is a temporary folder for dev and demo, of a short name because of the
+// sockets in it. What they leave running in it fails the test.
+func devTemp(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "f")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		nothingRuns(t, dir)
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 // TestCleanEnd: Ctrl-C ends dev, its nodes and their services, and removes what
 // is temporary.
 func TestCleanEnd(t *testing.T) {
 	ctx := whole(t)
-	tmp := t.TempDir()
-	defer nothingRuns(t, tmp)
+	tmp := devTemp(t)
 	env := []string{"TMPDIR=" + tmp}
 	var devs []*process
 	for range 2 { // two at once, on nets of their own

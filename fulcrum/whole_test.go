@@ -107,39 +107,64 @@ func killServices(t *testing.T, dir string) {
 	}
 }
 
-// nothingRuns fails the test if a process still has to do with dir.
+// killProcesses kills what a test that failed has left: the processes that name
+// its own folder.
+func killProcesses(t *testing.T, dir string) {
+	t.Helper()
+	for _, p := range processesOf(dir) {
+		if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			t.Errorf("%v: %v", p, err)
+		}
+	}
+}
+
+// nothingRuns fails the test if a process still has to do with dir, and leaves
+// none in any case.
 func nothingRuns(t *testing.T, dir string) {
 	t.Helper()
+	if t.Failed() {
+		killProcesses(t, dir)
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := local.Poll(ctx, func(context.Context) string {
 		if left := processesOf(dir); len(left) > 0 {
-			return "the end of " + strings.Join(left, ", ")
+			return fmt.Sprintf("the end of %v", left)
 		}
 		return ""
 	}); err != nil {
 		t.Error(err)
+		killProcesses(t, dir)
 	}
 }
 
+// running is a process.
+type running struct {
+	pid  int
+	args string
+}
+
+func (r running) String() string { return fmt.Sprintf("process %d (%s)", r.pid, r.args) }
+
 // processesOf lists the processes whose command line, environment or folder
 // names dir.
-func processesOf(dir string) (list []string) {
-	procs, err := filepath.Glob("/proc/[0-9]*")
+func processesOf(dir string) (list []running) {
+	procs, err := os.ReadDir("/proc")
 	if err != nil {
-		return []string{err.Error()}
+		panic(err) // these tests are for Linux
 	}
-	own := strconv.Itoa(os.Getpid())
-	for _, p := range procs {
-		if filepath.Base(p) == own {
+	for _, e := range procs {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == os.Getpid() {
 			continue
 		}
 		// What cannot be read is not ours, or is gone.
+		p := filepath.Join("/proc", e.Name())
 		args, _ := os.ReadFile(filepath.Join(p, "cmdline"))
 		env, _ := os.ReadFile(filepath.Join(p, "environ"))
 		cwd, _ := os.Readlink(filepath.Join(p, "cwd"))
 		if bytes.Contains(args, []byte(dir)) || bytes.Contains(env, []byte(dir)) || strings.HasPrefix(cwd, dir) {
-			list = append(list, fmt.Sprintf("process %s (%s)", filepath.Base(p), bytes.ReplaceAll(args, []byte{0}, []byte{' '})))
+			list = append(list, running{pid, string(bytes.ReplaceAll(args, []byte{0}, []byte{' '}))})
 		}
 	}
 	return list
