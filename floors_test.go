@@ -218,6 +218,24 @@ func TestEveryPackageSaysWhatItIs(t *testing.T) {
 	}
 }
 
+func TestArchitectureNamesEveryPackage(t *testing.T) {
+	text, err := os.ReadFile("ARCHITECTURE.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, _ := sources(t)
+	seen := map[string]bool{".": true}
+	for _, s := range files {
+		if c := component(s.pkg); seen[s.pkg] || c == "protos" || c == "examples" {
+			continue
+		}
+		seen[s.pkg] = true
+		if !strings.Contains(string(text), "`"+s.pkg+"`") {
+			t.Errorf("ARCHITECTURE.md does not say where package %s belongs", s.pkg)
+		}
+	}
+}
+
 func TestTopLevelIsFixed(t *testing.T) {
 	allowed := []string{"crux", "flock", "reeve", "steward", "proctor", "pastiche", "picket", "confab", "lashup", "minuteman",
 		"fulcrum", "protos", "docs", "examples", "bench", "go.mod", "go.sum", "README.md", "ARCHITECTURE.md", "LICENSE", "floors_test.go"}

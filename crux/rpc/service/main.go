@@ -120,7 +120,7 @@ func live(n *Node, f crux.Service, terms <-chan os.Signal) error {
 			ask(termPatience)
 		case err := <-ended:
 			if err == nil && !asked {
-				err = crux.Errorf(n.Service(), crux.Internal, "the service routine ended without being asked to")
+				err = crux.Errorf("", crux.Internal, "the service routine ended without being asked to; what it logged before may say why")
 			}
 			n.flush()
 			return err
