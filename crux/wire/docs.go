@@ -69,7 +69,7 @@ func DigestFrom(m *steward.Digest) (crux.Digest, error) {
 		Node: id, Incarnation: m.GetIncarnation(), Seq: m.GetSeq(), Count: m.GetCount(),
 		Complete: m.GetComplete(), TTL: time.Duration(m.GetTtlNano()), Signature: m.GetSignature(),
 	}
-	if id.IsZero() || len(m.GetHash()) != len(d.Hash) || d.TTL <= 0 || d.TTL > time.Hour {
+	if id.IsZero() || len(m.GetHash()) != len(d.Hash) || d.TTL <= 0 || d.TTL > maxLease {
 		return crux.Digest{}, crux.Errorf("decode digest", crux.Invalid, "a digest lacks its node, its hash or its lease")
 	}
 	copy(d.Hash[:], m.GetHash())

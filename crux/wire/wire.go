@@ -120,6 +120,10 @@ func rowStatus(s uint32) (crux.Status, error) {
 	return crux.Status(s), nil
 }
 
+// maxLease bounds what a node may ask for its rows: a node that was removed is
+// in the registry no longer than that.
+const maxLease = 2 * time.Minute
+
 // RowTo writes a registry row.
 func RowTo(r *crux.Row) *node.Row {
 	return &node.Row{
@@ -150,7 +154,7 @@ func RowFrom(m *node.Row) (crux.Row, error) {
 		return crux.Row{}, crux.Errorf("decode row", crux.Invalid, "a row names no node")
 	case len(m.GetKey()) != 0 && len(m.GetKey()) != ed25519.PublicKeySize:
 		return crux.Row{}, crux.Errorf("decode row", crux.Invalid, "an endpoint key has %d bytes, not %d", ed25519.PublicKeySize, len(m.GetKey()))
-	case ttl < 0 || ttl > time.Hour:
+	case ttl < 0 || ttl > maxLease:
 		return crux.Row{}, crux.Errorf("decode row", crux.Invalid, "a lease of %v is out of range", ttl)
 	}
 	if _, err := crux.NetID(m.GetNetid()).AddrPort(); err != nil {

@@ -59,9 +59,9 @@ func (n *Node) keepBlocFile(ctx context.Context) {
 		version := n.policy.Document().Version
 		if err := n.keepPolicy(); err != nil {
 			n.cfg.Log.Error("the new bloc file is in force, but not on disk", "version", version, "error", err)
-			continue
+		} else {
+			n.cfg.Log.Info("a new bloc file is in force", "version", version)
 		}
-		n.cfg.Log.Info("a new bloc file is in force", "version", version)
 		select {
 		case <-n.haveKeys:
 			n.ring.PolicyChanged()

@@ -17,13 +17,22 @@ import (
 
 const defaultFiles = 65536
 
-// What every program may read. /etc is allowed whole because files in it
-// (resolv.conf) are replaced while services run: keep no node's key there.
+// What every program may read. Of /etc only what resolves names, checks
+// certificates, tells the time and links programs: where fulcrum runs as root,
+// the rest has passwords and keys in it. A file that is replaced while a service
+// runs (resolv.conf) is out of its reach until it is started again.
 var (
 	systemDirs = []string{
-		"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/proc",
+		"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/proc",
+		"/etc/alternatives", "/etc/ca-certificates", "/etc/ld.so.conf.d", "/etc/pki", "/etc/ssl/certs",
 		// Go and C runtimes learn from these how many processors they may use.
 		"/sys/fs/cgroup", "/sys/devices/system/cpu", "/sys/kernel/mm/transparent_hugepage",
+	}
+	systemFiles = []string{
+		"/etc/ca-certificates.conf", "/etc/gai.conf", "/etc/group", "/etc/host.conf", "/etc/hostname", "/etc/hosts",
+		"/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.preload", "/etc/localtime", "/etc/mime.types",
+		"/etc/nsswitch.conf", "/etc/os-release", "/etc/passwd", "/etc/protocols", "/etc/resolv.conf",
+		"/etc/services", "/etc/ssl/openssl.cnf", "/etc/timezone",
 	}
 	systemDevices = []string{"/dev/null", "/dev/zero", "/dev/full"}
 	systemSources = []string{"/dev/urandom", "/dev/random"}
@@ -122,7 +131,7 @@ func restrict(o order, self bool) error {
 	}
 	config := landlock.Config{HandledAccessFS: landlock.V9.HandledAccessFS, Scoped: landlock.V9.Scoped}.BestEffort()
 	dirs := systemDirs
-	if real, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil {
+	if real, err := filepath.EvalSymlinks("/etc/resolv.conf"); err == nil && filepath.Dir(real) != "/etc" {
 		dirs = append(dirs[:len(dirs):len(dirs)], filepath.Dir(real))
 	}
 	own := landlock.PathAccess(landRead|landWrite, o.Dir)
@@ -133,6 +142,7 @@ func restrict(o order, self bool) error {
 		landlock.RODirs(dirs...).IgnoreIfMissing(),
 		landlock.RWFiles(systemDevices...).IgnoreIfMissing(),
 		landlock.ROFiles(systemSources...).IgnoreIfMissing(),
+		landlock.ROFiles(systemFiles...).IgnoreIfMissing(),
 		own,
 		landlock.RWFiles(o.Log),
 		landlock.PathAccess(landRead|ll.AccessFSResolveUnix, filepath.Dir(o.Socket)),
