@@ -18,8 +18,9 @@ const (
 )
 
 // Digest takes in an owner's digest, for left or its own time to live,
-// whichever is less (0: its own). On Mismatch it has renewed what it could: the
-// owner lives, and what of its rows the digest may still count stays.
+// whichever is less (0: its own). Leases are renewed once the rows held are those
+// counted, at once or when the missing ones come, and not before: whoever keeps
+// an owner's withdrawal from this table does not keep the row alive.
 func (t *Table) Digest(now time.Time, d crux.Digest, left time.Duration) Outcome {
 	o := t.owner(d.Node)
 	if o.digest != nil && !d.Newer(o.digest) {
@@ -35,15 +36,19 @@ func (t *Table) Digest(now time.Time, d crux.Digest, left time.Duration) Outcome
 	return Renewed
 }
 
-// say makes d the latest digest and renews the leases of its incarnation.
+// say makes d the latest digest.
 func (o *owner) say(d *crux.Digest, ends instant) {
 	o.digest, o.ends = d, ends
 	if d.Complete {
 		o.floor = max(o.floor, d.Incarnation)
 	}
+}
+
+// renew lengthens the leases of the rows that the digest counts.
+func (o *owner) renew() {
 	for k, e := range o.rows {
-		if !e.gone && e.incarnation == d.Incarnation && e.ends < ends {
-			e.ends = ends
+		if !e.gone && e.incarnation == o.digest.Incarnation && e.seq <= o.digest.Seq && e.ends < o.ends {
+			e.ends = o.ends
 			o.rows[k] = e
 		}
 	}
@@ -69,11 +74,12 @@ func xor(a, b *[16]byte) {
 	}
 }
 
-// settle notes that the digest's rows are held. If it is complete, what was of
-// earlier incarnations goes, and withdrawn rows need not be remembered any more.
+// settle notes that the digest's rows are held, and renews their leases. If it is
+// complete, what was of earlier incarnations goes, and withdrawn rows need not be remembered any more.
 func (t *Table) settle(o *owner) (dropped bool) {
 	d := o.digest
 	o.holds = true
+	o.renew()
 	o.leave(wordOf(d))
 	if !d.Complete {
 		return false
@@ -92,12 +98,13 @@ func (t *Table) settle(o *owner) (dropped bool) {
 // whether live rows changed. ok=false means that nothing was done: the rows are
 // not those counted, or the digest is stale.
 //
-// Rows that Knows knows may be given unchecked: of them only the key and the
-// sequence are looked at.
+// Rows that Knows knows may be given unchecked, and a digest that KnowsDigest
+// knows: of such rows only the key and the sequence are looked at, and such a
+// digest must say what the one held says.
 func (t *Table) Full(now time.Time, d crux.Digest, left time.Duration, rows []crux.Row) (changed, ok bool) {
 	o := t.owner(d.Node)
 	later := o.digest == nil || d.Newer(o.digest)
-	again := !later && wordOf(&d) == wordOf(o.digest) && t.at(now) < o.ends
+	again := !later && sameWord(&d, o.digest) && t.at(now) < o.ends
 	keep, fit := counted(&d, rows)
 	if !fit || !later && !again {
 		return false, false
@@ -121,6 +128,12 @@ func (t *Table) Full(now time.Time, d crux.Digest, left time.Duration, rows []cr
 	}
 	t.settle(o)
 	return changed, true
+}
+
+// sameWord says whether two digests of a node say the same: a signature that was
+// checked for the one then holds for the other.
+func sameWord(a, b *crux.Digest) bool {
+	return wordOf(a) == wordOf(b) && a.Count == b.Count && a.Hash == b.Hash && a.Complete == b.Complete
 }
 
 // counted says whether rows are just those that d counts, and gives their keys.

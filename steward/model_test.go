@@ -119,6 +119,11 @@ func (m *model) judge(d *modelDigest) (dropped int) {
 
 func (m *model) settle(d *modelDigest) int {
 	d.holds = true
+	for i := range m.rows {
+		if r := &m.rows[i]; r.Node == d.Node && r.Status != crux.Gone && r.Incarnation == d.Incarnation && r.Seq <= d.Seq && r.ends.Before(d.ends) {
+			r.ends = d.ends
+		}
+	}
 	m.leave(d.Node, steward.Word{Incarnation: d.Incarnation, Seq: d.Seq})
 	return m.drop(func(r *modelRow) bool {
 		return d.Complete && r.Node == d.Node && (r.Incarnation < d.Incarnation ||
@@ -132,11 +137,6 @@ func (m *model) say(now time.Time, d crux.Digest) *modelDigest {
 	}
 	x := &modelDigest{d, now.Add(d.TTL), false}
 	m.digests[d.Node] = x
-	for i := range m.rows {
-		if r := &m.rows[i]; r.Node == d.Node && r.Status != crux.Gone && r.Incarnation == d.Incarnation && r.ends.Before(x.ends) {
-			r.ends = x.ends
-		}
-	}
 	return x
 }
 
@@ -159,7 +159,8 @@ func (m *model) full(now time.Time, d crux.Digest, rows []crux.Row) (changed, ok
 	n, hash := sumOf(rows)
 	have := m.digests[d.Node]
 	later := have == nil || d.Newer(&have.Digest)
-	if n != d.Count || hash != d.Hash || !later && (have.Newer(&d) || !now.Before(have.ends)) {
+	other := !later && (have.Newer(&d) || have.Count != d.Count || have.Hash != d.Hash || have.Complete != d.Complete)
+	if n != d.Count || hash != d.Hash || other || !later && !now.Before(have.ends) {
 		return false, false
 	}
 	if later {
