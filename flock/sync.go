@@ -12,7 +12,6 @@ type syncing struct {
 	head   ListInfo      // the newest state heard of; Hash 0: only its version
 	joined uint64        // the list's version when this node joined
 	active time.Duration // until when the list counts as changing
-	source *Record       // whom to ask while nobody else is known; may be nil
 	addr   Send          // the same as an address
 	tries  int
 }
