@@ -39,7 +39,7 @@ func whole(t *testing.T) context.Context {
 		t.Skip("runs real fulcrum processes: left out with -short")
 	}
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // the first builds included
 	t.Cleanup(cancel)
 	return ctx
 }
