@@ -170,7 +170,7 @@ func (n *Node) Evict(ctx context.Context, id crux.NodeID) error {
 	return n.do(ctx, func(c *core) error {
 		ready, err := c.machine.Evict(c.n.now(), id)
 		c.apply(ready)
-		return crux.Wrap("evict "+id.String(), err)
+		return err // it names the member and what to do
 	})
 }
 
