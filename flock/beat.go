@@ -47,6 +47,12 @@ func (m *Machine) scan() {
 			m.beat(mb)
 		}
 		due = min(due, mb.next)
+		if mb.epoch < m.epoch.Epoch && mb.tells < maxTells && mb.entry.live() {
+			if m.now >= mb.told+tellAgain {
+				m.tellEpoch(mb)
+			}
+			due = min(due, mb.told+tellAgain)
+		}
 	}
 	l.beatAt = max(due, m.now+10*time.Millisecond)
 }
@@ -105,7 +111,7 @@ func (m *Machine) heardFrom(mb *member, sent time.Duration) {
 	if sent > mb.sent && sent <= m.now {
 		mb.sent = sent
 	}
-	if mb.missed > 0 {
+	if mb.missed > 0 && sent > 0 {
 		mb.missed = 0
 		mb.next = max(m.now, min(mb.next-beatFast, m.now)+beatEvery(m.list.count))
 	}

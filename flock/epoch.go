@@ -64,6 +64,9 @@ func (m *Machine) onEpoch(p *Packet, msg *Epoch) {
 		return
 	}
 	if info.Epoch == m.epoch.Epoch {
+		if msg.Phase == Commit && m.leader != nil && m.leader.ID == p.Sender && m.role == Follower {
+			m.reply(p, &Ack{Flock: m.flock, Epoch: info.Epoch, List: m.list.have.whole()})
+		}
 		m.ignore()
 		return
 	}
@@ -83,6 +86,7 @@ func (m *Machine) onEpoch(p *Packet, msg *Epoch) {
 		m.reply(p, &Vote{Flock: info.Flock, Epoch: info.Epoch, Ballot: info.Ballot, Code: code})
 	case Commit:
 		m.adopt(from, info)
+		m.reply(p, &Ack{Flock: m.flock, Epoch: info.Epoch, List: m.list.have.whole()})
 	default:
 		m.ignore()
 	}
@@ -241,6 +245,7 @@ func (m *Machine) countAdvance() bool {
 	m.stats.Led++
 	for _, mb := range l.ring {
 		mb.voter, mb.elect = mb.elect, false
+		mb.tells = 0
 		if mb.entry.Record.ID == m.id {
 			mb.epoch = m.epoch.Epoch
 		} else if mb.entry.live() {
@@ -258,6 +263,7 @@ func (m *Machine) countAdvance() bool {
 // tellEpoch tells one member of the epoch that has begun.
 func (m *Machine) tellEpoch(mb *member) {
 	mb.told = m.now
+	mb.tells++
 	info := m.epoch
 	info.Voter = mb.voter
 	m.send(mb.entry.Record, &Epoch{Phase: Commit, Info: info})

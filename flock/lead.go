@@ -47,6 +47,7 @@ type member struct {
 	sent   time.Duration // when the newest beat that it has answered was sent
 	next   time.Duration // when to beat
 	told   time.Duration // when it was last told of the epoch
+	tells  int           // how often
 	missed int           // beats without an answer
 	lostAt time.Duration
 	joined time.Duration

@@ -237,11 +237,11 @@ type Beat struct {
 	Moving  bool             // the flock is merging into another
 }
 
-// Ack answers a Beat. Pair.
+// Ack answers a Beat, or the word that an epoch has begun. Pair.
 type Ack struct {
 	Flock crux.FlockID
 	Epoch uint64 // the epoch that the sender is in
-	Sent  uint64 // of the Beat; 0: alive, but the leader may not count on the sender's vote
+	Sent  uint64 // of the Beat; 0 for an epoch, and to say: alive, but the leader may not count on the sender's vote
 	List  uint64 // the version up to which the sender's list is whole
 }
 

@@ -16,6 +16,7 @@ const (
 	calmDown    = 250 * time.Millisecond
 	calmDownMax = time.Second // changes wait no longer than this for a new epoch
 	proposeLate = 80 * time.Millisecond
+	tellAgain   = 200 * time.Millisecond // of an epoch, to who has not answered
 	proposeOver = 2 * time.Second
 
 	campaignEvery = 150 * time.Millisecond // between rounds of pre-votes
@@ -61,6 +62,7 @@ const (
 	maxHints   = 16
 	maxFormer  = 64
 	maxPropose = 4 // proposals seen for the next epoch
+	maxTells   = 5
 	maxMembers = 1 << 15
 	maxTombs   = 4096 // lines of nodes that are gone
 	sample     = 24   // members in a proof of size
