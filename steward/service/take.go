@@ -1,6 +1,8 @@
 package service
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
 	"fulcrum.example/crux"
@@ -111,7 +113,11 @@ func (r *reign) verifiedRows(in []*pb.Held) (out []checkedRow) {
 		r.mu.Unlock()
 		if !known {
 			if err := r.cfg.Reeve.VerifyRow(&row); err != nil {
-				r.cfg.Log.Warn("a row was refused", "error", err)
+				level := slog.LevelWarn
+				if crux.KindOf(err) == crux.Unknown {
+					level = slog.LevelDebug // of a node of a flock that was left: it speaks for itself once it is here
+				}
+				r.cfg.Log.Log(context.Background(), level, "a row was refused", "error", err)
 				continue
 			}
 		}
