@@ -79,7 +79,11 @@ func (r *reign) newest(ctx context.Context, members []crux.Member, k crux.DocKey
 		if err != nil {
 			return crux.Doc{}, err
 		}
-		return wire.DocFrom(m)
+		x, err := wire.DocFrom(m)
+		if err != nil || x.DocKey != k || !r.credible(x) {
+			return crux.Doc{}, nil // it has none that counts
+		}
+		return x, nil
 	})
 	if need := leastRead(len(members)); len(read) < need {
 		return crux.Doc{}, crux.Errorf("read "+k.Name, crux.Unavailable,
@@ -91,6 +95,21 @@ func (r *reign) newest(ctx context.Context, members []crux.Member, k crux.DocKey
 		}
 	}
 	return have, nil
+}
+
+// credible says whether a document that a member shows counts: nobody holds up a
+// publication with a version that was never signed. What counts is kept here too.
+func (r *reign) credible(d crux.Doc) bool {
+	err := r.cfg.Reeve.StoreDoc(d)
+	if err == nil {
+		return true
+	}
+	switch crux.KindOf(err) {
+	case crux.Denied, crux.Invalid, crux.Corrupt:
+		r.cfg.Log.Warn("a member has a document that does not count", "error", err)
+		return false
+	}
+	return true // a later one is here, or the disk is full
 }
 
 // ask calls all members at once, and returns the good answers once there are
