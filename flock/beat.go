@@ -142,6 +142,9 @@ func (m *Machine) onBeat(p *Packet, b *Beat) {
 		return
 	}
 	m.hear(b)
+	if b.State == crux.Lost {
+		m.view.hint(m, p.From, true, "the leader at "+p.From.String()+" does not hear this node: what it sends there is lost on the way")
+	}
 	ack := &Ack{Flock: m.flock, Epoch: m.epoch.Epoch, Sent: b.Sent, List: m.list.have.whole()}
 	if m.vote.epoch > m.epoch.Epoch && m.vote.to != p.Sender {
 		// This node is alive, but has voted for another: its leader may not

@@ -124,10 +124,10 @@ type Hello struct {
 // leader, or 0 when only its address is known. Padded to JoinSize: an Offer is
 // never longer.
 type Join struct {
-	Record *Record // of the sender
-	Want   crux.FlockID
-	Nonce  uint64 // names this attempt; the Offer and the Grant repeat it
-	Merge  bool   // the sender leads a flock of several and wants to merge it
+	Record *Record      // of the sender
+	Want   crux.FlockID // what the sender has heard is there; informs only
+	Nonce  uint64       // names this attempt; the Offer and the Grant repeat it
+	Merge  bool         // the sender leads a flock of several and wants to merge it
 	Own    Summary
 }
 

@@ -21,6 +21,7 @@ const (
 
 	campaignEvery = 150 * time.Millisecond // between rounds of pre-votes
 	campaignOver  = 450 * time.Millisecond // for the votes of a proposal
+	lateness      = 100 * time.Millisecond // of a timer: the node is starved
 	standDelay    = 15 * time.Millisecond  // for the answers after the majority's
 	rankStep      = 40 * time.Millisecond  // between candidates
 	rankMax       = 20
@@ -63,6 +64,7 @@ const (
 	maxFormer  = 64
 	maxPropose = 4 // proposals seen for the next epoch
 	maxTells   = 5
+	maxDoubts  = 5
 	maxMembers = 1 << 15
 	maxTombs   = 4096 // lines of nodes that are gone
 	sample     = 24   // members in a proof of size
