@@ -27,6 +27,7 @@ type list struct {
 	have  spans
 	hash  uint64 // over the lines of members
 	count int    // members: lines that are neither Gone nor Evicted
+	alive int    // members that are not Lost
 }
 
 func newList() *list { return &list{lines: map[crux.NodeID]*Entry{}} }
@@ -68,12 +69,18 @@ func (l *list) put(e *Entry) bool {
 		if old.member() {
 			l.count--
 		}
+		if old.live() {
+			l.alive--
+		}
 		if int(old.Slot) < len(l.slots) && l.slots[old.Slot] == old {
 			l.slots[old.Slot] = nil
 		}
 	}
 	l.lines[e.Record.ID] = e
 	l.hash += e.digest()
+	if e.live() {
+		l.alive++
+	}
 	switch {
 	case e.member():
 		l.count++

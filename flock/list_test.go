@@ -80,17 +80,20 @@ func TestCopiesOfTheListBecomeTheSame(t *testing.T) {
 		if copied.info() != w.info() || copied.count != w.count {
 			t.Fatalf("copy %+v of %d, original %+v of %d", copied.info(), copied.count, w.info(), w.count)
 		}
-		sum, count := uint64(0), 0
+		sum, count, alive := uint64(0), 0, 0
 		copied.each(func(e *Entry) {
 			sum += e.digest()
 			if e.member() {
 				count++
 			}
+			if e.live() {
+				alive++
+			}
 			if *w.get(e.Record.ID) != *e {
 				t.Fatalf("line %+v, original %+v", e, w.get(e.Record.ID))
 			}
 		})
-		if sum != copied.hash || count != copied.count {
+		if sum != copied.hash || count != copied.count || alive != copied.alive {
 			t.Fatalf("hash %x of %d kept, %x of %d counted", copied.hash, copied.count, sum, count)
 		}
 	})

@@ -340,7 +340,7 @@ func (m *Machine) random64() uint64 {
 
 // summary says of this node's flock what others need to know.
 func (m *Machine) summary() Summary {
-	s := Summary{Flock: m.flock, Epoch: m.epoch.Epoch, Size: uint32(m.size()), Bloc: m.cfg.File}
+	s := Summary{Flock: m.flock, Epoch: m.epoch.Epoch, Size: uint32(m.strength()), Bloc: m.cfg.File}
 	if m.leader != nil {
 		s.Leader, s.Addr = m.leader.ID, m.leader.Addr
 	}
@@ -350,6 +350,15 @@ func (m *Machine) summary() Summary {
 // size is how many members the flock has, as far as this node knows: a member
 // whose list is not whole yet believes its leader.
 func (m *Machine) size() int { return max(1, m.list.count, int(m.follow.members)) }
+
+// strength is what the flock weighs in a merge: the members that are there. Those
+// that are Lost may well be with the other one.
+func (m *Machine) strength() int {
+	if m.synced() {
+		return max(1, m.list.alive)
+	}
+	return max(1, m.list.alive, int(m.follow.members))
+}
 
 // single says whether this node is alone in its flock.
 func (m *Machine) single() bool { return m.role == Leader && m.list.count <= 1 }

@@ -105,7 +105,7 @@ type Summary struct {
 	Epoch  uint64
 	Leader crux.NodeID // zero: it has none now, nobody can join it
 	Addr   netip.AddrPort
-	Size   uint32 // members
+	Size   uint32 // members that are not Lost
 	Bloc   Bloc
 }
 

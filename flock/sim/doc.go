@@ -9,4 +9,8 @@
 // sender's key; only the arithmetic of sealing and signing is left out.
 //
 // One thread; the same options give the same trace.
+//
+// The tests take two flags: -seeds N runs each of them over the seeds 1 to N
+// (without it a few), and -large adds those with a thousand nodes and more, and
+// those that go on for days of virtual time. A test that fails names its seed.
 package sim
