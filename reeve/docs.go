@@ -32,16 +32,7 @@ func (r *Reeve) AllDocs() ([]crux.Doc, <-chan struct{}) {
 // watchDocs is what crux.Docs calls Watch; see Docs.
 func (r *Reeve) watchDocs(ctx context.Context) <-chan struct{} {
 	out := make(chan struct{}, 1)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	select {
-	case <-r.closed:
-		close(out)
-		return out
-	default:
-	}
-	r.group.Go(func() {
-		defer close(out)
+	spawn(r, out, func() {
 		for {
 			changed := r.docs.changes()
 			select {

@@ -16,19 +16,25 @@ func (r *Reeve) Lookup(sel crux.Selector) crux.Snapshot {
 // Watch implements crux.Registry.
 func (r *Reeve) Watch(ctx context.Context, sel crux.Selector) <-chan crux.Snapshot {
 	out := make(chan crux.Snapshot)
+	spawn(r, out, func() { r.watch(ctx, sel, out) })
+	return out
+}
+
+// spawn runs a watcher that ends by itself when r.closed does, and closes its
+// channel then: at once, where the reeve is closed already. Close waits for it.
+func spawn[T any](r *Reeve, out chan T, watch func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	select {
 	case <-r.closed:
 		close(out)
-		return out
+		return
 	default:
 	}
 	r.group.Go(func() {
 		defer close(out)
-		r.watch(ctx, sel, out)
+		watch()
 	})
-	return out
 }
 
 // watch offers the newest snapshot until it is taken, then waits for another.

@@ -324,15 +324,18 @@ func (x *testNode) stop() {
 	x.listen() // for the next life, at another address
 }
 
-// eventually waits for a condition.
+// eventually looks at a condition until it holds, or the deadline has come.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	look := time.NewTicker(2 * time.Millisecond)
+	defer look.Stop()
+	deadline := time.After(20 * time.Second)
 	for !ok() {
-		if time.Now().After(deadline) {
+		select {
+		case <-look.C:
+		case <-deadline:
 			t.Fatalf("gave up waiting for: %s", what)
 		}
-		time.Sleep(2 * time.Millisecond) // between looks, within the deadline
 	}
 }
 

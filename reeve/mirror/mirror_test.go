@@ -165,7 +165,7 @@ func bed(t *testing.T, test func(t *testing.T, s *store, l *local, f flock)) {
 
 // pass lets virtual time pass.
 func pass(d time.Duration) {
-	time.Sleep(d)
+	time.Sleep(d) // virtual: every test here runs in a synctest bubble
 	synctest.Wait()
 }
 
