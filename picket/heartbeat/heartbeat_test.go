@@ -102,14 +102,14 @@ func TestPublisherIsAskedUntilItTakes(t *testing.T) {
 		r.bad = func(inst crux.Inst) bool { return failing && inst == "galumph2_3" }
 		h.Beat(gal, one(crux.Starting))
 		h.Beat(gal, []crux.Fservice{fservice("galumph-admin1_0", "127.0.0.1:10", crux.Serving)})
-		time.Sleep(300 * time.Millisecond) // virtual
+		time.Sleep(300 * time.Millisecond)        // virtual
 		r.heard(t, "galumph-admin1_0 serving g1") // a failing one holds up no other
 		h.Beat(gal, one(crux.Serving))
 		synctest.Wait()
 		r.mu.Lock()
 		failing = false
 		r.mu.Unlock()
-		time.Sleep(600 * time.Millisecond) // virtual
+		time.Sleep(600 * time.Millisecond)                                 // virtual
 		r.heard(t, "galumph-admin1_0 serving g1", "galumph2_3 serving g1") // the newest state only
 	})
 }
