@@ -41,10 +41,15 @@ type UnitKind string
 
 // The kinds of units that picket runs.
 const (
-	Builtin    UnitKind = "builtin"    // compiled into fulcrum
-	Executable UnitKind = "executable" // any program whose main is service.Main
-	Plugin     UnitKind = "plugin"     // a Go plugin (.so) and the name of its function
+	Builtin      UnitKind = "builtin"       // compiled into fulcrum, and run inside it
+	BuiltinChild UnitKind = "builtin-child" // compiled into fulcrum, and run in a process of its own
+	Executable   UnitKind = "executable"    // any program whose main is service.Main
+	Plugin       UnitKind = "plugin"        // a Go plugin (.so) and the name of its function
 )
+
+// HasArtifact says whether units of this kind are started from an artifact, so
+// that they name its checksum.
+func (k UnitKind) HasArtifact() bool { return k == Executable || k == Plugin }
 
 // Function is a muster row: one entry in the inventory of what can be run. It
 // is the body of a Doc of kind Muster, keyed by horde and instance.

@@ -61,7 +61,7 @@ func (p *Picket) adopt(u *unit, r record) instance {
 		c.discard()
 		return nil
 	}
-	p.cfg.Artifacts.Pin(u.Checksum)
+	p.pin(u)
 	u.nowPID = r.PID
 	p.cfg.Log.Info("a child of an earlier fulcrum is taken up", "inst", u.Inst, "horde", u.Horde, "pid", r.PID, "restarts", r.Restarts)
 	return c

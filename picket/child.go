@@ -38,20 +38,22 @@ func (p *Picket) begin(ctx context.Context, u *unit, restarts int) (instance, er
 	return p.beginChild(ctx, u, dir, restarts)
 }
 
-// beginChild fetches the artifact, listens on a new socket, and starts the
-// process. Its socket is answered, without which it serves nothing, only when
-// the process is on record: what serves, the next fulcrum finds. The artifact is
-// pinned until release.
+// beginChild fetches the artifact, if the unit has one, listens on a new socket,
+// and starts the process. Its socket is answered, without which it serves
+// nothing, only when the process is on record: what serves, the next fulcrum
+// finds. The artifact is pinned until release.
 func (p *Picket) beginChild(ctx context.Context, u *unit, dir string, restarts int) (_ instance, err error) {
-	p.cfg.Artifacts.Pin(u.Checksum)
+	p.pin(u)
 	defer func() {
 		if err != nil {
-			p.cfg.Artifacts.Unpin(u.Checksum)
+			p.unpin(u)
 		}
 	}()
-	artifact, err := p.cfg.Artifacts.Fetch(ctx, u.Checksum)
-	if err != nil {
-		return nil, err
+	var artifact string
+	if u.Kind.HasArtifact() {
+		if artifact, err = p.cfg.Artifacts.Fetch(ctx, u.Checksum); err != nil {
+			return nil, err
+		}
 	}
 	log := p.Logs(u.Key())
 	if err := p.rotate(log); err != nil {
@@ -85,6 +87,19 @@ func (p *Picket) beginChild(ctx context.Context, u *unit, dir string, restarts i
 	}
 	p.cfg.Log.Info("a unit is started", "inst", u.Inst, "horde", u.Horde, "pid", r.PID, "artifact", u.Checksum, "log", log)
 	return &child{p: p, u: u, process: process, socket: p.answer(l, u, dir, r.Token), logFrom: logFrom}, nil
+}
+
+// pin keeps the artifact of a unit that runs in the cache.
+func (p *Picket) pin(u *unit) {
+	if u.Kind.HasArtifact() {
+		p.cfg.Artifacts.Pin(u.Checksum)
+	}
+}
+
+func (p *Picket) unpin(u *unit) {
+	if u.Kind.HasArtifact() {
+		p.cfg.Artifacts.Unpin(u.Checksum)
+	}
 }
 
 // answer serves a child's socket; its beats count from now on.
@@ -136,7 +151,7 @@ func (c *child) release() {
 		if err := c.process.Close(); err != nil {
 			c.p.cfg.Log.Warn("a child's handle does not close", "inst", c.u.Inst, "pid", c.pid(), "why", err)
 		}
-		c.p.cfg.Artifacts.Unpin(c.u.Checksum)
+		c.p.unpin(c.u)
 	})
 }
 

@@ -140,9 +140,9 @@ func check(u crux.Unit) error {
 		return crux.Errorf(op, crux.Invalid, "%q is not an instance of %q", u.Inst, u.API)
 	case !crux.ValidName(string(u.Horde)):
 		return crux.Errorf(op, crux.Invalid, "%q is not a horde", u.Horde)
-	case u.Kind != crux.Builtin && u.Kind != crux.Executable && u.Kind != crux.Plugin:
-		return crux.Errorf(op, crux.Invalid, "there is no kind %q: want builtin, executable or plugin", u.Kind)
-	case u.Kind != crux.Builtin && u.Checksum.IsZero():
+	case u.Kind != crux.Builtin && u.Kind != crux.BuiltinChild && !u.Kind.HasArtifact():
+		return crux.Errorf(op, crux.Invalid, "there is no kind %q: want builtin, builtin-child, executable or plugin", u.Kind)
+	case u.Kind.HasArtifact() && u.Checksum.IsZero():
 		return crux.Errorf(op, crux.Invalid, "it names no artifact")
 	}
 	return nil

@@ -43,6 +43,8 @@ func TestMain(m *testing.M) {
 		run.LaunchMain(os.Args[2:])
 	case len(os.Args) > 1 && os.Args[1] == host.Command:
 		host.Main(os.Args[2:])
+	case len(os.Args) > 1 && os.Args[1] == host.BuiltinCommand:
+		host.BuiltinMain(os.Args[2:], functions)
 	case os.Getenv("FULCRUM_SOCKET") != "":
 		service.Main(functions)
 	case len(os.Args) > 1 && os.Args[1] == intruderCommand:

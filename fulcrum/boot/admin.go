@@ -70,8 +70,11 @@ func (a adminServer) Units(context.Context, *admin.UnitsRequest) (*admin.UnitsRe
 			Horde: string(u.Horde), Inst: string(u.Inst), Kind: string(u.Kind), State: u.State, Pid: int32(u.PID),
 			Restarts: int32(u.Restarts), SinceUnixNano: u.Since.UnixNano(), Error: u.Error,
 		}
+		if u.Kind.HasArtifact() {
+			m.Checksum = u.Checksum.String()
+		}
 		if u.Kind != crux.Builtin {
-			m.Checksum, m.Log = u.Checksum.String(), a.n.picket.Logs(u.Key())
+			m.Log = a.n.picket.Logs(u.Key())
 		}
 		r.Units = append(r.Units, m)
 	}

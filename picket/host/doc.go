@@ -1,6 +1,8 @@
-// Package host is the process that runs one function of one Go plugin: Go can
-// load a plugin but never unload it, so each has a process of its own, and
-// ending the process is the unload.
+// Package host is the process that runs one function that is not a program by
+// itself: of a Go plugin ([Main]), or compiled into fulcrum ([BuiltinMain]). Go
+// can load a plugin but never unload it, so each has a process of its own, and
+// ending the process is the unload; a built-in is given one when it is heavy, or
+// must outlive the fulcrum that started it.
 //
 // picket/run starts it, confined, as `fulcrum plugin-host PATH CHECKSUM FUNC
 // [FD]`. It opens the file, compares the checksum of what it opened, compares
@@ -18,5 +20,9 @@
 // confinement and time limit as the start.
 package host
 
-// Command is the hidden sub-command of the fulcrum binary that calls Main.
-const Command = "plugin-host"
+// Command is the hidden sub-command of the fulcrum binary that calls Main, and
+// BuiltinCommand the one that calls BuiltinMain.
+const (
+	Command        = "plugin-host"
+	BuiltinCommand = "builtin-host"
+)

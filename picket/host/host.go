@@ -21,12 +21,22 @@ import (
 func Main(args []string) {
 	f, err := prepare(args)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %s\n", Command, strings.ReplaceAll(err.Error(), "\n", "; "))
-		os.Exit(1)
+		fail(Command, err)
 	}
+	serve(f, args[2])
+}
+
+// fail ends the process.
+func fail(command string, err error) {
+	fmt.Fprintf(os.Stderr, "%s: %s\n", command, strings.ReplaceAll(err.Error(), "\n", "; "))
+	os.Exit(1)
+}
+
+// serve is an ordinary service process from here on, with the one function.
+func serve(f crux.Service, startedFor string) {
 	service.MainLookup(func(name string) (crux.Service, error) {
-		if name != args[2] {
-			return nil, crux.Errorf("find function", crux.Conflict, "the node asks for %q, but this process was started for %q", name, args[2])
+		if name != startedFor {
+			return nil, crux.Errorf("find function", crux.Conflict, "the node asks for %q, but this process was started for %q", name, startedFor)
 		}
 		return f, nil
 	})
@@ -40,15 +50,20 @@ func prepare(args []string) (crux.Service, error) {
 	if len(args) == 3 {
 		return find(args[0], args[1], args[2])
 	}
-	fd, err := strconv.Atoi(args[3])
+	return reported(args[3], func() (crux.Service, error) { return find(args[0], args[1], args[2]) })
+}
+
+// reported finds a function and says on the descriptor how that went.
+func reported(descriptor string, find func() (crux.Service, error)) (crux.Service, error) {
+	fd, err := strconv.Atoi(descriptor)
 	if err != nil {
-		return nil, crux.Errorf("", crux.Invalid, "%q is not a descriptor", args[3])
+		return nil, crux.Errorf("", crux.Invalid, "%q is not a descriptor", descriptor)
 	}
 	report, err := run.NewReport(fd)
 	if err != nil {
 		return nil, err
 	}
-	f, err := find(args[0], args[1], args[2])
+	f, err := find()
 	if err != nil {
 		return nil, errors.Join(err, report.Fail(err))
 	}

@@ -9,12 +9,14 @@
 // and compares the checksum of the copy. Only then does it start fulcrum's own
 // binary as `fulcrum picket-launch`, which confines itself ([LaunchMain]) and
 // becomes the artifact by exec: same process, no fork. A plugin is loaded by
-// `fulcrum plugin-host` (picket/host), reached by the same exec.
+// `fulcrum plugin-host` (picket/host), reached by the same exec; so is
+// `fulcrum builtin-host` for a unit of kind builtin-child, which has no artifact:
+// its program is the binary of the fulcrum that starts it.
 //
 // # What is promised about the process
 //
-//   - Its program is the bytes that the checksum names; nothing ran before
-//     they were compared.
+//   - Its program is the bytes that the checksum names (or fulcrum itself);
+//     nothing ran before they were compared.
 //   - It leads a session of its own and outlives the process that started it.
 //   - Arguments: the instance's name only. Environment: PATH, HOME and TMPDIR
 //     (its own folder), LANG, TZ where fulcrum has one, GOTRACEBACK and
@@ -46,11 +48,15 @@ const LaunchCommand = "picket-launch"
 // hostCommand is the sub-command that opens plugins; picket/host has the same.
 const hostCommand = "plugin-host"
 
+// builtinCommand is the sub-command that runs a function of fulcrum's own;
+// picket/host has the same.
+const builtinCommand = "builtin-host"
+
 // Spec is what to start, and with what.
 type Spec struct {
 	Self     string    // path of the fulcrum binary: the launcher, and the plugin host
-	Unit     crux.Unit // an Executable or a Plugin
-	Artifact string    // path of the artifact's file
+	Unit     crux.Unit // an Executable, a Plugin or a BuiltinChild
+	Artifact string    // path of the artifact's file; empty for a BuiltinChild
 	Socket   string    // path of the child's own unix socket, which listens already
 	Token    [32]byte  // handed over on descriptor 3, as 64 hex digits
 	Dir      string    // the service's own folder, which exists

@@ -29,7 +29,8 @@ type order struct {
 	Dir      string        //
 	Socket   string        //
 	Log      string        //
-	Plugin   string        // path of the private copy; empty for an executable
+	Plugin   string        // path of the private copy; empty for what is no plugin
+	Builtin  bool          // a function of this very binary
 	Checksum crux.Checksum //
 	Func     string        //
 	Limits   Limits        //
@@ -64,8 +65,12 @@ func launch(report *Report, args []string) error {
 	if err := closeFrom(reportFD); err != nil {
 		return crux.Wrap(op, err)
 	}
-	if o.Plugin != "" {
-		return launchHost(o)
+	switch {
+	case o.Plugin != "":
+		// The host takes over the report.
+		return launchSelf(o, hostCommand, o.Plugin, o.Checksum.String(), o.Func, fmt.Sprint(reportFD))
+	case o.Builtin:
+		return launchSelf(o, builtinCommand, o.Func, fmt.Sprint(reportFD))
 	}
 	script, err := isScript(artifactFD)
 	if err != nil {
@@ -87,9 +92,9 @@ func launch(report *Report, args []string) error {
 	return execError(o.Name, err)
 }
 
-// launchHost becomes the plugin host, which takes over the report.
-func launchHost(o order) error {
-	const op = "launch plugin host"
+// launchSelf becomes another stage of this binary, which takes over the report.
+func launchSelf(o order, args ...string) error {
+	const op = "launch a stage of fulcrum"
 	if err := confine(o, true); err != nil {
 		return err
 	}
@@ -97,8 +102,7 @@ func launchHost(o order) error {
 		return crux.Wrap(op, err)
 	}
 	// Its own image rather than its path, where another version may be by now.
-	argv := []string{o.Name, hostCommand, o.Plugin, o.Checksum.String(), o.Func, fmt.Sprint(reportFD)}
-	return crux.Wrap(op, syscall.Exec("/proc/self/exe", argv, os.Environ()))
+	return crux.Wrap(op, syscall.Exec("/proc/self/exe", append([]string{o.Name}, args...), os.Environ()))
 }
 
 func keepOnExec(fd uintptr) error {

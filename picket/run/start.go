@@ -41,9 +41,12 @@ func start(s Spec) (*Child, error) {
 	o := order{Name: string(s.Unit.Inst), Dir: s.Dir, Socket: s.Socket, Log: s.Log,
 		Checksum: s.Unit.Checksum, Func: s.Unit.Func, Limits: s.Limits}
 	var artifact *os.File
-	if s.Unit.Kind == crux.Plugin {
+	switch s.Unit.Kind {
+	case crux.BuiltinChild:
+		o.Builtin = true
+	case crux.Plugin:
 		o.Plugin, err = private(s.Artifact, s.Unit.Checksum, s.Dir)
-	} else {
+	default:
 		artifact, err = sealed(s.Artifact, s.Unit.Checksum, string(s.Unit.Inst))
 		files.add(artifact)
 	}
@@ -88,16 +91,21 @@ func start(s Spec) (*Child, error) {
 
 // check refuses what would only fail later and less clearly.
 func (s *Spec) check() error {
-	if k := s.Unit.Kind; k != crux.Executable && k != crux.Plugin {
-		return crux.Errorf("", crux.Invalid, "a unit of kind %q does not run as a process", k)
+	kind := s.Unit.Kind
+	if kind != crux.BuiltinChild && !kind.HasArtifact() {
+		return crux.Errorf("", crux.Invalid, "a unit of kind %q does not run as a process", kind)
 	}
-	if s.Unit.Inst == "" || s.Unit.Checksum.IsZero() {
+	if s.Unit.Inst == "" || kind.HasArtifact() && s.Unit.Checksum.IsZero() {
 		return crux.Errorf("", crux.Invalid, "the unit has no instance or no checksum")
 	}
-	if s.Unit.Kind == crux.Plugin && s.Unit.Func == "" {
-		return crux.Errorf("", crux.Invalid, "the plugin's function is not named")
+	if kind != crux.Executable && s.Unit.Func == "" {
+		return crux.Errorf("", crux.Invalid, "the function of a unit of kind %q is not named", kind)
 	}
-	for _, p := range []string{s.Self, s.Artifact, s.Socket, s.Dir, s.Log} {
+	paths := []string{s.Self, s.Socket, s.Dir, s.Log}
+	if kind.HasArtifact() {
+		paths = append(paths, s.Artifact)
+	}
+	for _, p := range paths {
 		if !filepath.IsAbs(p) || strings.ContainsRune(p, 0) {
 			return crux.Errorf("", crux.Invalid, "%q is not an absolute path", p)
 		}

@@ -178,7 +178,7 @@ func (c *conformer) begin(ctx context.Context, k crux.UnitKey, t *task) {
 // run fetches a unit and starts it; where it replaces one of the same name, it
 // only stops that one, and the next round starts it.
 func (c *conformer) run(ctx context.Context, u crux.Unit, replace bool) error {
-	if u.Kind != crux.Builtin {
+	if u.Kind.HasArtifact() {
 		if _, err := c.d.cfg.Artifacts.Fetch(ctx, u.Checksum); err != nil {
 			return err
 		}

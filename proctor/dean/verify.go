@@ -47,7 +47,7 @@ func verifyMuster(docs crux.Docs, u crux.Unit) error {
 		return crux.Errorf("", crux.Denied, "the signed muster row of %s says %s %s, the list %s %s", u.Inst, f.Kind, f.Func, u.Kind, u.Func)
 	case f.Checksum != u.Checksum:
 		return crux.Errorf("", crux.Denied, "the signed muster row of %s names artifact %s, the list %s", u.Inst, f.Checksum, u.Checksum)
-	case u.Kind != crux.Builtin && u.Checksum.IsZero():
+	case u.Kind.HasArtifact() && u.Checksum.IsZero():
 		return crux.Errorf("", crux.Denied, "%s has no checksum", u.Inst)
 	}
 	return nil
