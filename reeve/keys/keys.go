@@ -3,6 +3,7 @@ package keys
 import (
 	"context"
 	"crypto/ed25519"
+	"slices"
 	"strings"
 
 	"fulcrum.example/crux"
@@ -78,11 +79,21 @@ func (k *Keys) AdmitClient(_ context.Context, cert []byte, at crux.Endpoint) (cr
 		if b.caller != NodeCaller {
 			return crux.Peer{}, crux.Errorf(op, crux.Denied, "%s on node %s may not call the node port: only nodes may", b.caller, b.node())
 		}
-	} else if !k.ring.cfg.Policy.Allowed(b.caller, at.Horde, at.Inst.API()) {
+	} else if !k.ring.allowed(b, at) {
 		return crux.Peer{}, crux.Errorf(op, crux.Denied,
 			"no rule allows %s (on node %s) to call %s in horde %s; add one to the bloc file", b.caller, b.node(), at.Inst.API(), at.Horde)
 	}
 	return crux.Peer{Node: b.node(), Caller: b.caller, Key: b.key}, nil
+}
+
+// allowed says whether a caller on an enrolled node may call an endpoint.
+func (r *Ring) allowed(b *binding, at crux.Endpoint) bool {
+	if r.cfg.Policy.Allowed(b.caller, at.Horde, at.Inst.API()) {
+		return true
+	}
+	inst, err := crux.ParseInst(b.caller)
+	return err == nil && string(inst) == b.caller && inst.API() == at.Inst.API() &&
+		b.callerHorde == crux.DefaultHorde && at.Horde == crux.DefaultHorde && slices.Contains(r.cfg.Platform, at.Inst.API())
 }
 
 // AdmitServer decides on the certificate of the endpoint that was dialled.

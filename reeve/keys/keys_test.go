@@ -169,6 +169,38 @@ func TestClientsThatAreRefused(t *testing.T) {
 	}
 }
 
+func TestThePlatformsOwnServicesCallTheirLikeWithoutARule(t *testing.T) {
+	t.Parallel()
+	p := newPair(t)
+	b := newRing(t, Config{NodeKey: rpctest.NodeKey(2), Policy: p.policy, Members: p.members, Platform: []crux.API{"lashup1"}})
+	at := crux.Endpoint{Node: p.bm.ID, Horde: crux.DefaultHorde, Inst: "lashup1_1", NetID: "127.0.0.1:9000"}
+	admit := func(caller string, horde crux.Horde, at crux.Endpoint) error {
+		c, err := p.a.For(caller, horde).Client(ctx, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.For(string(at.Inst), at.Horde).AdmitClient(ctx, c.Certificate, at)
+		return err
+	}
+	if err := admit("lashup1_0", crux.DefaultHorde, at); err != nil {
+		t.Errorf("another version of it: %v", err)
+	}
+	elsewhere, other := at, at
+	elsewhere.Horde, other.Inst = "web", "galumph2_3"
+	for why, err := range map[string]error{
+		"another service":             admit("galumph2_3", crux.DefaultHorde, at),
+		"a client that is called so":  admit("lashup1", crux.DefaultHorde, at),
+		"one of another horde":        admit("lashup1_0", "web", at),
+		"to another horde":            admit("lashup1_0", crux.DefaultHorde, elsewhere),
+		"to another service":          admit("lashup1_0", crux.DefaultHorde, other),
+		"a service without privilege": admit("galumph2_2", crux.DefaultHorde, other),
+	} {
+		if crux.KindOf(err) != crux.Denied {
+			t.Errorf("%s: %v, want it denied", why, err)
+		}
+	}
+}
+
 func TestServersThatAreRefused(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)

@@ -31,6 +31,11 @@ type Config struct {
 	// those whose name begins with the service's own name and a hyphen
 	// (galumph2_3 may serve galumph-admin1_0).
 	MayServe func(caller string, horde crux.Horde, inst crux.Inst) bool
+	// Platform lists the APIs of the platform itself whose instances on
+	// different nodes call each other without a rule in the bloc file, in the
+	// default horde. What runs under such a name is built in, or published by
+	// those whom the bloc file trusts to publish.
+	Platform []crux.API
 	Clock    crux.Clock   // nil: the real one
 	Log      *slog.Logger // nil: none
 }
