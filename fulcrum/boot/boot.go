@@ -36,7 +36,8 @@ type Config struct {
 	S3         s3.Config
 	CacheBytes int64
 	Drain      time.Duration
-	Version    string // of the binary, for people
+	Children   []crux.Inst // built-ins that run in processes of their own
+	Version    string      // of the binary, for people
 	Log        *slog.Logger
 }
 

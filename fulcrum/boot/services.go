@@ -55,6 +55,7 @@ func (n *Node) openBuiltins(ctx context.Context) error {
 			return err
 		}
 	}
+	n.run("built-in children", n.runChildren)
 	n.run("steward's row", n.registerSteward)
 	n.run("adoption", n.awaitAdoption)
 	return nil

@@ -1,0 +1,66 @@
+package boot
+
+import (
+	"context"
+
+	"fulcrum.example/crux"
+)
+
+// childUnit is a built-in that runs in a process of its own.
+func childUnit(inst crux.Inst) crux.Unit {
+	return crux.Unit{Horde: crux.DefaultHorde, API: inst.API(), Inst: inst, Kind: crux.BuiltinChild, Func: exported(inst)}
+}
+
+// overlay decides about one built-in child: newer versions of it, from artifacts
+// or from the fulcrum before, take its place while they serve, and give it back
+// when they go. Older built-ins (of a fulcrum that was upgraded) go once this one
+// serves.
+func overlay(units []crux.UnitStatus, own crux.Unit) (start bool, stop []crux.UnitKey) {
+	runs, serves, covered := false, false, false
+	var older []crux.UnitKey
+	for _, u := range units {
+		if u.Horde != own.Horde || u.API != own.API {
+			continue
+		}
+		switch c := u.Inst.Compare(own.Inst); {
+		case c == 0:
+			runs, serves = true, u.State == "serving"
+		case c > 0:
+			covered = covered || u.State == "serving"
+		case u.Kind == crux.BuiltinChild && u.State != "draining":
+			older = append(older, u.Key())
+		}
+	}
+	switch {
+	case covered && runs:
+		stop = append(stop, own.Key())
+	case !covered && !runs:
+		start = true
+	}
+	if serves || covered {
+		stop = append(stop, older...)
+	}
+	return start, stop
+}
+
+// runChildren keeps the built-in children running, or what overlays them, until
+// ctx ends.
+func (n *Node) runChildren(ctx context.Context) {
+	for range n.picket.Watch(ctx) {
+		for _, inst := range n.cfg.Children {
+			own := childUnit(inst)
+			start, stop := overlay(n.picket.Units(), own)
+			if start {
+				if err := n.picket.Start(ctx, own); err != nil && ctx.Err() == nil {
+					n.cfg.Log.Warn("a built-in does not start; it is tried again", "inst", inst, "why", err)
+				}
+			}
+			for _, k := range stop {
+				n.cfg.Log.Info("another version has taken a built-in's place", "inst", k.Inst)
+				if err := n.picket.Stop(ctx, k); err != nil && ctx.Err() == nil {
+					n.cfg.Log.Warn("a built-in does not stop", "inst", k.Inst, "why", err)
+				}
+			}
+		}
+	}
+}
