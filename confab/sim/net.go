@@ -14,6 +14,16 @@ type Options[P any] struct {
 	MinDelay, MaxDelay time.Duration
 	// Tag, if not nil, is mixed into the trace for each packet that arrives.
 	Tag func(P) uint64
+	// Unanswered is how long a stream waits for an answer before it breaks; 0:
+	// 15 minutes, as Linux does.
+	Unanswered time.Duration
+}
+
+func (o *Options[P]) unanswered() time.Duration {
+	if o.Unanswered > 0 {
+		return o.Unanswered
+	}
+	return patience
 }
 
 // Handler is a node's program. A call-back may send, set timers, and change the
@@ -54,8 +64,10 @@ type body[P any] struct {
 	from    int32 // index of the sender
 	to      int32 // index of the receiver, or of the node that wakes
 	life    uint32
+	waited  bool // it has waited for a suspended process
 	payload P
 	call    func()
+	stream  *Stream[P]
 }
 
 type kind uint8
@@ -64,6 +76,20 @@ const (
 	packet kind = iota + 1
 	wake
 	call
+	// Of streams.
+	syn
+	knockAgain
+	giveUp
+	synAck
+	refused
+	opened
+	accepted
+	segment
+	fin
+	retry
+	release
+	reset
+	broken
 )
 
 // New makes an empty network at time 0.
@@ -93,7 +119,7 @@ func (n *Net[P]) Nodes() []*Node[P] { return n.nodes }
 // Add puts a node on the network, up and running, and returns its handle. Of two
 // nodes with one address the later gets the packets.
 func (n *Net[P]) Add(addr netip.AddrPort, h Handler[P]) *Node[P] {
-	nd := &Node[P]{net: n, index: int32(len(n.nodes)), addr: addr, h: h, up: true, wakeAt: never, queued: never}
+	nd := &Node[P]{net: n, index: int32(len(n.nodes)), addr: addr, h: h, up: true, host: true, wakeAt: never, queued: never}
 	n.nodes = append(n.nodes, nd)
 	n.byAddr[addr] = nd
 	return nd
@@ -161,7 +187,38 @@ func (n *Net[P]) dispatch(b *body[P]) {
 		n.nodes[b.to].arrive(b)
 	case wake:
 		n.nodes[b.to].ring(b)
+	default:
+		b.stream.dispatch(b)
 	}
+}
+
+// dice says whether a packet between two nodes is lost, and how many nanoseconds
+// it takes if not. They are cast for every packet, whatever becomes of it, so
+// that a cut link does not shift the luck of the others.
+func (n *Net[P]) dice(from, to *Node[P]) (lost bool, delay int64) {
+	loss := n.opt.Loss
+	if to != nil && from.loss+to.loss > 0 {
+		loss = 1 - (1-loss)*(1-from.loss)*(1-to.loss)
+	}
+	lost = n.rng.Float64() < loss
+	delay = int64(n.opt.MinDelay)
+	if d := int64(n.opt.MaxDelay - n.opt.MinDelay); d > 0 {
+		delay += n.rng.Int64N(d + 1)
+	}
+	return lost, delay
+}
+
+// passes says whether neither a partition nor a cut keeps a node's packets from
+// another.
+func (n *Net[P]) passes(from, to *Node[P]) bool {
+	return from.group == to.group && (len(n.cuts) == 0 || !n.cuts[[2]int32{from.index, to.index}])
+}
+
+func (n *Net[P]) tag(p P) uint64 {
+	if n.opt.Tag == nil {
+		return 0
+	}
+	return n.opt.Tag(p)
 }
 
 // note mixes an event into the trace.

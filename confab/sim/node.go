@@ -14,13 +14,17 @@ type Node[P any] struct {
 	index     int32
 	addr      netip.AddrPort
 	h         Handler[P]
-	up        bool
+	up        bool // the process runs
+	host      bool // the machine does
 	suspended bool
-	group     int    // partition
-	life      uint32 // counts crashes: what an earlier life was due to get is void
-	wakeAt    int64  // when to wake; never: not at all
-	queued    int64  // the earliest wake event in the queue
+	group     int     // partition
+	loss      float64 // of its own
+	life      uint32  // counts processes: what an earlier one was due to get is void
+	boot      uint32  // counts the host's
+	wakeAt    int64   // when to wake; never: not at all
+	queued    int64   // the earliest wake event in the queue
 	waiting   []body[P]
+	streams   []*Stream[P]
 	count     Counters
 }
 
@@ -39,24 +43,20 @@ func (nd *Node[P]) Send(to netip.AddrPort, p P, size int) {
 	if !nd.Up() {
 		return
 	}
-	nd.count.SentPackets++
-	nd.count.SentBytes += uint64(size)
+	nd.spend(size)
 	n := nd.net
-	// The dice are cast for every packet, whatever becomes of it, so that a cut
-	// link does not shift the luck of the others.
-	lost := n.rng.Float64() < n.opt.Loss
-	delay := int64(n.opt.MinDelay)
-	if d := int64(n.opt.MaxDelay - n.opt.MinDelay); d > 0 {
-		delay += n.rng.Int64N(d + 1)
-	}
 	dst := n.byAddr[to]
-	if lost || dst == nil || dst.group != nd.group {
-		return
-	}
-	if len(n.cuts) > 0 && n.cuts[[2]int32{nd.index, dst.index}] {
+	lost, delay := n.dice(nd, dst)
+	if lost || dst == nil || !n.passes(nd, dst) {
 		return
 	}
 	n.schedule(n.now+delay, body[P]{kind: packet, size: int32(size), from: nd.index, to: dst.index, payload: p})
+}
+
+// spend counts a packet that the node sends.
+func (nd *Node[P]) spend(size int) {
+	nd.count.SentPackets++
+	nd.count.SentBytes += uint64(size)
 }
 
 // WakeAt sets the node's one timer, in place of what it was set to. A time that
@@ -73,18 +73,33 @@ func (nd *Node[P]) queueWake() {
 	nd.net.schedule(nd.wakeAt, body[P]{kind: wake, from: -1, to: nd.index, life: nd.life})
 }
 
-// Crash ends the node: what it would have received or done is lost.
+// Crash ends the node with its host, in silence: what it would have received or
+// done is lost, and its peers' streams stay as they are.
 func (nd *Node[P]) Crash() {
+	nd.vanish()
+	nd.stop()
+	nd.host = false
+	nd.boot++
+}
+
+// Kill ends the node's process. The host stays: it ends the process's streams,
+// and refuses dials, until Restart.
+func (nd *Node[P]) Kill() {
+	nd.end()
+	nd.stop()
+}
+
+func (nd *Node[P]) stop() {
 	nd.up, nd.suspended, nd.waiting = false, false, nil
 	nd.life++
 	nd.wakeAt, nd.queued = never, never
 }
 
-// Restart brings a crashed node up with a new program. Packets that were under
-// way to its former life reach this one.
+// Restart brings a crashed or killed node up with a new program. Packets that
+// were under way to its former life reach this one, but not what streams carry.
 func (nd *Node[P]) Restart(h Handler[P]) {
-	nd.Crash()
-	nd.h, nd.up = h, true
+	nd.Kill()
+	nd.h, nd.up, nd.host = h, true, true
 }
 
 // Suspend stops the node until Resume.
@@ -103,6 +118,10 @@ func (nd *Node[P]) Resume() {
 	}
 }
 
+// Lossy makes the node lose that fraction of the packets that it sends and gets,
+// beside what the network loses.
+func (nd *Node[P]) Lossy(loss float64) { nd.loss = loss }
+
 // Partition puts the node into a group: packets pass only between nodes of one
 // group. All nodes begin in group 0.
 func (nd *Node[P]) Partition(group int) { nd.group = group }
@@ -113,40 +132,37 @@ func (nd *Node[P]) Cut(to *Node[P]) { nd.net.cuts[[2]int32{nd.index, to.index}] 
 // Mend undoes Cut.
 func (nd *Node[P]) Mend(to *Node[P]) { delete(nd.net.cuts, [2]int32{nd.index, to.index}) }
 
-// Heal ends all partitions and cuts.
+// Heal ends all partitions and cuts, and the nodes' own losses.
 func (n *Net[P]) Heal() {
 	clear(n.cuts)
 	for _, nd := range n.nodes {
-		nd.group = 0
+		nd.group, nd.loss = 0, 0
 	}
 }
 
 // arrive delivers a packet, or keeps it while the node is suspended.
 func (nd *Node[P]) arrive(b *body[P]) {
-	if !nd.up {
-		return
-	}
-	if nd.suspended {
-		nd.waiting = append(nd.waiting, *b)
+	if !nd.up || nd.waits(b) {
 		return
 	}
 	nd.count.ReceivedPackets++
 	nd.count.ReceivedBytes += uint64(b.size)
-	var tag uint64
-	if nd.net.opt.Tag != nil {
-		tag = nd.net.opt.Tag(b.payload)
-	}
-	nd.net.note(b, tag)
+	nd.net.note(b, nd.net.tag(b.payload))
 	nd.h.Receive(nd.net.Now(), nd.net.nodes[b.from].addr, b.payload)
+}
+
+// waits says whether the process is suspended, and if so keeps the event for it.
+func (nd *Node[P]) waits(b *body[P]) bool {
+	if nd.suspended {
+		b.waited = true
+		nd.waiting = append(nd.waiting, *b)
+	}
+	return nd.suspended
 }
 
 // ring wakes the node if its timer has come, and otherwise sets the clock again.
 func (nd *Node[P]) ring(b *body[P]) {
-	if b.life != nd.life {
-		return
-	}
-	if nd.suspended {
-		nd.waiting = append(nd.waiting, *b)
+	if b.life != nd.life || nd.waits(b) {
 		return
 	}
 	n := nd.net
