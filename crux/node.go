@@ -36,6 +36,11 @@ type Node interface {
 	Log() *slog.Logger
 }
 
+// Operator is the name under which fulcrum's own commands attach to a node. Who
+// may open the node's socket may use it; the platform's own services answer it
+// without a rule in the bloc file.
+const Operator = "fulcrum-operator"
+
 // Endpoint names the destination of a call, or the server itself.
 type Endpoint struct {
 	Node  NodeID

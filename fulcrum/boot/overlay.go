@@ -6,6 +6,9 @@ import (
 	"fulcrum.example/crux"
 )
 
+// platform lists the APIs that the platform's own processes talk to each other.
+var platform = []crux.API{"lashup1"}
+
 // childUnit is a built-in that runs in a process of its own.
 func childUnit(inst crux.Inst) crux.Unit {
 	return crux.Unit{Horde: crux.DefaultHorde, API: inst.API(), Inst: inst, Kind: crux.BuiltinChild, Func: exported(inst)}

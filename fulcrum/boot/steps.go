@@ -97,7 +97,7 @@ func (n *Node) openFlock(ctx context.Context) (err error) {
 		return err
 	}
 	n.onClose("flock", func(context.Context) error { return n.flock.Close() })
-	n.ring, err = keys.New(keys.Config{NodeKey: n.identity.Key, Policy: n.policy, Members: n.flock, Log: n.cfg.Log.With("part", "keys")})
+	n.ring, err = keys.New(keys.Config{NodeKey: n.identity.Key, Policy: n.policy, Members: n.flock, Platform: platform, Log: n.cfg.Log.With("part", "keys")})
 	if err != nil {
 		return err
 	}

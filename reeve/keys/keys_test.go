@@ -185,6 +185,9 @@ func TestThePlatformsOwnServicesCallTheirLikeWithoutARule(t *testing.T) {
 	if err := admit("lashup1_0", crux.DefaultHorde, at); err != nil {
 		t.Errorf("another version of it: %v", err)
 	}
+	if err := admit(crux.Operator, crux.DefaultHorde, at); err != nil {
+		t.Errorf("an operator: %v", err)
+	}
 	elsewhere, other := at, at
 	elsewhere.Horde, other.Inst = "web", "galumph2_3"
 	for why, err := range map[string]error{
@@ -194,6 +197,7 @@ func TestThePlatformsOwnServicesCallTheirLikeWithoutARule(t *testing.T) {
 		"to another horde":            admit("lashup1_0", crux.DefaultHorde, elsewhere),
 		"to another service":          admit("lashup1_0", crux.DefaultHorde, other),
 		"a service without privilege": admit("galumph2_2", crux.DefaultHorde, other),
+		"an operator to another":      admit(crux.Operator, crux.DefaultHorde, other),
 	} {
 		if crux.KindOf(err) != crux.Denied {
 			t.Errorf("%s: %v, want it denied", why, err)

@@ -31,10 +31,10 @@ type Config struct {
 	// those whose name begins with the service's own name and a hyphen
 	// (galumph2_3 may serve galumph-admin1_0).
 	MayServe func(caller string, horde crux.Horde, inst crux.Inst) bool
-	// Platform lists the APIs of the platform itself whose instances on
-	// different nodes call each other without a rule in the bloc file, in the
-	// default horde. What runs under such a name is built in, or published by
-	// those whom the bloc file trusts to publish.
+	// Platform lists the APIs of the platform itself. In the default horde their
+	// instances on different nodes call each other, and crux.Operator calls
+	// them, without a rule in the bloc file. What runs under such a name is
+	// built in, or published by those whom the bloc file trusts to publish.
 	Platform []crux.API
 	Clock    crux.Clock   // nil: the real one
 	Log      *slog.Logger // nil: none
