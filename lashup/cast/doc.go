@@ -1,0 +1,33 @@
+// Package cast sends a message to every node, or to some, along the trees that
+// each node computes for itself from its route.Table.
+//
+// A published message is pushed eagerly to the neighbours in the tree of its
+// root, who push it on: about n-1 copies for n nodes. To the neighbours that are
+// not known to have it, a node announces it a little later (i-have); who misses
+// it asks for it, and pushes it on to its own part of the tree. Trees may differ
+// from node to node while their tables converge, and links may break: as long as
+// the overlay hangs together, everybody gets the message, by Plumtree's lazy
+// repair (Leitão, Pereira, Rodrigues, SRDS 2007), here without its prune
+// messages, for the tree is known.
+//
+// # What it guarantees
+//
+// A message is delivered at most once in a process's life, whatever copies come.
+// It is delivered to every node that is connected to the origin by live links,
+// directly or through others, within the time that messages are kept for repair
+// (10 s), unless queues overflow. A node that comes later gets nothing old.
+//
+// Messages are signed by their origin's session key, so that no member can forge
+// another's, or change its topic, its payload, its options or whom it is for.
+// What forwarders add (hops, the recorded route) is their word only.
+//
+// No message, from anyone, makes it panic. All state is bounded, by bytes where
+// payloads are kept and by counts elsewhere; what does not fit is refused with
+// Exhausted.
+//
+// # Concurrency
+//
+// The package is pure: time and randomness are parameters, signatures are
+// functions that the caller gives. One goroutine owns a Cast, and it is the one
+// that owns its route.Table. Messages are immutable once sent.
+package cast

@@ -1,0 +1,221 @@
+package route
+
+import (
+	"slices"
+	"time"
+
+	"fulcrum.example/crux"
+)
+
+// pending holds the changes that wait to flood on. Which neighbours have one
+// already is a set of slots.
+type pending struct {
+	rows []change
+	at   time.Duration // when they go
+}
+
+type change struct {
+	i    uint32 // the row
+	have uint64 // slots that have it
+	bare bool   // who had the row before has its card
+}
+
+// add queues a change that the slots in have sent.
+func (q *pending) add(i uint32, have uint64, bare bool) {
+	k := slices.IndexFunc(q.rows, func(c change) bool { return c.i == i })
+	if k < 0 {
+		q.rows = append(q.rows, change{i, have, bare})
+		return
+	}
+	q.rows[k].have, q.rows[k].bare = have, bare && q.rows[k].bare
+}
+
+// seen notes that a slot has row i.
+func (q *pending) seen(i uint32, slot int) {
+	for k := range q.rows {
+		if q.rows[k].i == i {
+			q.rows[k].have |= 1 << slot
+			return
+		}
+	}
+}
+
+// forget frees a slot.
+func (q *pending) forget(slot int) {
+	for k := range q.rows {
+		q.rows[k].have &^= 1 << slot
+	}
+}
+
+// onNews takes in what floods.
+func (g *Gossip) onNews(l *link, m *News) {
+	var ask []crux.NodeID
+	for _, it := range m.Items {
+		if id := g.news(l, it); !id.IsZero() {
+			ask = append(ask, id)
+		}
+	}
+	if len(ask) > 0 {
+		slices.SortFunc(ask, compareID)
+		ask = slices.Compact(ask)
+		if len(g.asked) > maxAsked {
+			g.asked = g.asked[:0] // they did not answer
+		}
+		g.asked = append(g.asked, ask...)
+		g.send(l, &Want{ask})
+	}
+}
+
+// news takes in one change. If it came without a card that this node lacks, it
+// returns the node to ask for.
+func (g *Gossip) news(l *link, it Item) (ask crux.NodeID) {
+	a := it.Adjacency
+	i := g.t.ix.find(a.Node)
+	old := g.t.row(i)
+	if old != nil && !a.Newer(old) {
+		g.known(l, i, old, a)
+		return ask
+	}
+	if it.Bare {
+		if a.Node == g.t.self || old == nil || old.Card.Epoch != a.Epoch || old.Card.Seq != a.cardSeq() {
+			return a.Node
+		}
+		if a.Card == nil {
+			a = a.withCard(old.Card)
+		}
+	}
+	if g.accept(l, a, true) {
+		g.stats.News++
+	}
+	return ask
+}
+
+// known handles news that are none: most often the same change by another way.
+func (g *Gossip) known(l *link, i uint32, old, a *Adjacency) {
+	g.stats.Stale++
+	if old.Newer(a) {
+		return
+	}
+	if !a.same(old) {
+		g.refuse(l)
+		return
+	}
+	g.queue.seen(i, l.slot)
+	delete(g.pull.unseen, i)
+}
+
+// withCard completes an adjacency that came bare.
+func (a *Adjacency) withCard(c *Card) *Adjacency {
+	return &Adjacency{
+		Node: a.Node, Epoch: a.Epoch, Clock: a.Clock, Edges: a.Edges, Cuts: a.Cuts,
+		Leaving: a.Leaving, Master: a.Master, Card: c, Sig: a.Sig,
+	}
+}
+
+// accept verifies a newer adjacency, takes it into the table, and lets it flood
+// on if it should.
+func (g *Gossip) accept(l *link, a *Adjacency, flood bool) bool {
+	if a.Node != g.t.self && !g.cfg.Allowed(a.Node) {
+		return false
+	}
+	if !g.cfg.Verify(a) {
+		g.refuse(l)
+		return false
+	}
+	if a.Node == g.t.self {
+		if g.out.Ahead == nil || a.Newer(g.out.Ahead) {
+			g.out.Ahead = a
+		}
+		return false
+	}
+	old := g.t.Get(a.Node)
+	if old != nil && a.Card != old.Card && *a.Card == *old.Card {
+		a = a.withCard(old.Card) // one copy in memory
+	}
+	changed, err := g.t.Update(a)
+	if err != nil {
+		g.refuse(l)
+	}
+	if !changed {
+		return false
+	}
+	g.updated(old, a)
+	if flood {
+		g.queue.add(g.t.ix.find(a.Node), 1<<l.slot, sameCard(old, a))
+		g.queue.at = min(g.queue.at, g.now+hold(old, a))
+	}
+	return true
+}
+
+// refuse counts what only a faulty or hostile neighbour sends on.
+func (g *Gossip) refuse(l *link) {
+	g.stats.Bad++
+	l.bad++
+}
+
+func sameCard(old, a *Adjacency) bool { return old != nil && *old.Card == *a.Card }
+
+// hold is how long a change may wait for others: not at all if it says that a
+// node is gone.
+func hold(old, a *Adjacency) time.Duration {
+	if a.Leaving && !(old != nil && old.Leaving) {
+		return 0
+	}
+	for _, c := range a.Cuts {
+		if c.Why == Closed {
+			continue
+		}
+		if old == nil {
+			return 0
+		}
+		if w, ok := old.CutOf(c.Node); !ok || w != c.Why {
+			return 0
+		}
+	}
+	return holdNews
+}
+
+// flush sends the changes that wait to the neighbours that lack them.
+func (g *Gossip) flush() {
+	var last []Message
+	var lastOf []uint32 // the rows in last
+	for _, l := range g.links {
+		if l == nil {
+			continue
+		}
+		var rows []uint32
+		for _, c := range g.queue.rows {
+			if c.have&(1<<l.slot) == 0 {
+				rows = append(rows, c.i)
+			}
+		}
+		if last == nil || !slices.Equal(rows, lastOf) {
+			last, lastOf = g.newsOf(l.slot), rows
+		}
+		for _, m := range last {
+			g.send(l, m)
+		}
+	}
+	g.queue.rows = g.queue.rows[:0]
+	g.queue.at = never
+}
+
+// newsOf makes the messages for one slot.
+func (g *Gossip) newsOf(slot int) []Message {
+	out := []Message{}
+	m := new(News)
+	for _, c := range g.queue.rows {
+		a := g.t.row(c.i)
+		if c.have&(1<<slot) != 0 || a == nil {
+			continue
+		}
+		if len(m.Items) == maxNews {
+			out, m = append(out, m), new(News)
+		}
+		m.Items = append(m.Items, Item{a, c.bare})
+	}
+	if len(m.Items) > 0 {
+		out = append(out, m)
+	}
+	return out
+}

@@ -1,0 +1,285 @@
+package route
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"fulcrum.example/crux"
+)
+
+// GossipConfig is what a Gossip is made of. All fields are needed.
+type GossipConfig struct {
+	Table *Table
+	Rand  *rand.Rand
+	// Allowed says whether a node may have a row: whether it is a member.
+	Allowed func(crux.NodeID) bool
+	// Verify checks an adjacency that came in: its card's signature by the node
+	// key, and its own by the card's session key.
+	Verify func(*Adjacency) bool
+}
+
+// Send is a message for a neighbour.
+type Send struct {
+	To  crux.NodeID
+	Msg Message
+}
+
+// GossipReady is what a call asks of the caller. Its slices are good until the
+// next call of the Gossip.
+type GossipReady struct {
+	Sends []Send
+	// Updated are the rows that changed, in order, this node's own included;
+	// Before are those that they replaced, nil for new nodes.
+	Updated, Before []*Adjacency
+	// Ahead, if not nil, is an adjacency of this very node that is newer than
+	// its own: it must publish one that is newer still.
+	Ahead *Adjacency
+}
+
+// GossipStats counts what a Gossip did. It only grows.
+type GossipStats struct {
+	News   uint64 // changes taken in that flooded here
+	Stale  uint64 // and those that were known already
+	Pulled uint64 // rows taken in by repair
+	Bad    uint64 // adjacencies refused: forged, or two with one stamp
+}
+
+// Times and bounds of gossip.
+const (
+	holdNews    = 5 * time.Millisecond // so long changes gather, if nobody's life depends on them
+	digestEvery = 10 * time.Second     // ± half
+	pullOver    = time.Second          // without an answer
+	pullLater   = 150 * time.Millisecond
+	tellAfter   = 60 * time.Millisecond // a pull, and what floods now has arrived
+	maxLinks    = 64
+	maxAsked    = 256              // nodes asked for that did not come yet
+	maxBad      = 16               // forged adjacencies from one neighbour
+	serveEvery  = 10 * time.Second // budget of repair for a neighbour:
+	serveBase   = 1 << 20          // bytes, and four times the database
+)
+
+// Gossip keeps a table the same as everybody's. Changes flood: each goes to all
+// links but those that have it. Digests find what a flood missed, when a link
+// comes up and now and then. One goroutine owns it.
+type Gossip struct {
+	cfg   GossipConfig
+	t     *Table
+	now   time.Duration
+	out   GossipReady
+	stats GossipStats
+	links []*link // by slot; nil: free
+	queue pending
+	asked []crux.NodeID // by Want, for news that came bare
+	pull  pulling
+	next  time.Duration // the periodic digest
+}
+
+// link is a neighbour.
+type link struct {
+	peer   crux.NodeID
+	slot   int
+	hash   uint64 // what it last said of its table
+	count  uint32
+	told   uint64 // what it was last told of this one
+	toldAt time.Duration
+	stale  bool          // its table differs from this one, and a pull must wait
+	pullAt time.Duration // when to pull from it, if it still differs
+	bad    int
+	served int // bytes of repair since servedAt
+	since  time.Duration
+}
+
+// NewGossip makes the gossip of a table.
+func NewGossip(cfg GossipConfig, now time.Duration) *Gossip {
+	g := &Gossip{cfg: cfg, t: cfg.Table, now: now}
+	g.queue.at = never
+	g.pull.reset()
+	g.next = now + g.jitter(digestEvery)
+	return g
+}
+
+// Stats returns the counters.
+func (g *Gossip) Stats() GossipStats { return g.stats }
+
+// LinkUp adds a neighbour, and compares tables with it.
+func (g *Gossip) LinkUp(now time.Duration, peer crux.NodeID) GossipReady {
+	g.begin(now)
+	if g.link(peer) == nil {
+		if l := g.addLink(peer); l != nil {
+			g.tell(l, false)
+		}
+	}
+	return g.end()
+}
+
+// LinkDown takes a neighbour away.
+func (g *Gossip) LinkDown(now time.Duration, peer crux.NodeID) GossipReady {
+	g.begin(now)
+	if l := g.link(peer); l != nil {
+		g.links[l.slot] = nil
+		g.queue.forget(l.slot)
+		if g.pull.from == l {
+			g.pull.reset()
+			g.pullNext()
+		}
+	}
+	return g.end()
+}
+
+// Publish takes in this node's own next adjacency and sends it to all links.
+// Errors: Invalid, it is malformed or another's; Conflict, it is not newer than
+// the one before.
+func (g *Gossip) Publish(now time.Duration, a *Adjacency) (GossipReady, error) {
+	const op = "publish adjacency"
+	g.begin(now)
+	if a.Node != g.t.self {
+		return g.end(), crux.Errorf(op, crux.Invalid, "%s is not this node", a.Node)
+	}
+	old := g.t.Get(a.Node)
+	changed, err := g.t.Update(a)
+	if err == nil && !changed {
+		err = crux.Errorf(op, crux.Conflict, "%d.%d is not newer than what was published before", a.Epoch, a.Clock)
+	}
+	if err != nil {
+		return g.end(), crux.Wrap(op, err)
+	}
+	g.updated(old, a)
+	g.queue.add(g.t.me, 0, sameCard(old, a))
+	g.queue.at = g.now
+	g.runTimers()
+	return g.end(), nil
+}
+
+// Receive takes in a message from a neighbour.
+func (g *Gossip) Receive(now time.Duration, peer crux.NodeID, m Message) GossipReady {
+	g.begin(now)
+	l := g.link(peer)
+	if l == nil || l.bad >= maxBad {
+		return g.end()
+	}
+	switch m := m.(type) {
+	case *Digest:
+		g.onDigest(l, m)
+	case *Buckets:
+		g.onBuckets(l, m)
+	case *Summary:
+		g.onSummary(l, m)
+	case *Want:
+		g.onWant(l, m)
+	case *Rows:
+		g.onRows(l, m)
+	case *News:
+		g.onNews(l, m)
+	}
+	g.runTimers()
+	return g.end()
+}
+
+// Compare compares tables with all neighbours again: Allowed admits others now.
+func (g *Gossip) Compare(now time.Duration) GossipReady {
+	g.begin(now)
+	g.tellAll(nil)
+	return g.end()
+}
+
+// Tick does what is due.
+func (g *Gossip) Tick(now time.Duration) GossipReady {
+	g.begin(now)
+	g.runTimers()
+	return g.end()
+}
+
+// NextTick is when Tick has something to do again.
+func (g *Gossip) NextTick() time.Duration {
+	at := min(g.queue.at, g.pull.until, g.pull.tellAt, g.next)
+	if g.pull.from == nil {
+		for _, l := range g.links {
+			if l != nil {
+				at = min(at, l.pullAt)
+			}
+		}
+	}
+	return at
+}
+
+func (g *Gossip) begin(now time.Duration) {
+	g.now = max(g.now, now)
+	g.out = GossipReady{Sends: g.out.Sends[:0], Updated: g.out.Updated[:0], Before: g.out.Before[:0]}
+}
+
+func (g *Gossip) end() GossipReady { return g.out }
+
+func (g *Gossip) runTimers() {
+	if g.now >= g.queue.at {
+		g.flush()
+	}
+	if g.now >= g.pull.until {
+		g.pull.reset()
+		g.pullNext()
+	}
+	if g.now >= g.pull.tellAt {
+		g.tellPulled()
+	}
+	if g.pull.from == nil {
+		g.pullNext()
+	}
+	if g.now >= g.next {
+		g.next = g.now + g.jitter(digestEvery)
+		if l := g.anyLink(); l != nil {
+			g.tell(l, false)
+		}
+	}
+}
+
+func (g *Gossip) link(peer crux.NodeID) *link {
+	for _, l := range g.links {
+		if l != nil && l.peer == peer {
+			return l
+		}
+	}
+	return nil
+}
+
+// addLink gives the neighbour a free slot; nil if there is none.
+func (g *Gossip) addLink(peer crux.NodeID) *link {
+	l := &link{peer: peer, pullAt: never}
+	l.slot = slices.Index(g.links, nil)
+	switch {
+	case l.slot >= 0:
+		g.links[l.slot] = l
+	case len(g.links) < maxLinks:
+		l.slot = len(g.links)
+		g.links = append(g.links, l)
+	default:
+		return nil
+	}
+	return l
+}
+
+func (g *Gossip) anyLink() *link {
+	var up []*link
+	for _, l := range g.links {
+		if l != nil {
+			up = append(up, l)
+		}
+	}
+	if len(up) == 0 {
+		return nil
+	}
+	return up[g.cfg.Rand.IntN(len(up))]
+}
+
+func (g *Gossip) send(l *link, m Message) {
+	g.out.Sends = append(g.out.Sends, Send{l.peer, m})
+}
+
+func (g *Gossip) updated(old, a *Adjacency) {
+	g.out.Updated = append(g.out.Updated, a)
+	g.out.Before = append(g.out.Before, old)
+}
+
+// jitter is a random time between d/2 and 3d/2.
+func (g *Gossip) jitter(d time.Duration) time.Duration {
+	return d/2 + time.Duration(g.cfg.Rand.Int64N(int64(d)+1))
+}

@@ -1,0 +1,272 @@
+package route
+
+import (
+	"encoding/binary"
+
+	"fulcrum.example/crux"
+)
+
+// The kinds of messages: the first byte of each.
+const (
+	kindDigest  = 0x30
+	kindBuckets = 0x31
+	kindSummary = 0x32
+	kindWant    = 0x33
+	kindRows    = 0x34
+	kindNews    = 0x35
+)
+
+// Bounds of messages; longer ones are not made, and refused.
+const (
+	maxStamps = 2048 // in a Summary: some 26 kB
+	maxWant   = 128  // in a Want, and in the Rows that answer it: some 40 kB
+	maxNews   = 128
+	maxBits   = 8 // of the number of buckets
+)
+
+// Message is one frame between neighbours. It is immutable once sent.
+type Message interface {
+	Size() int              // the length of the encoding, in bytes
+	Append(b []byte) []byte // appends the encoding
+}
+
+// Digest says what the sender's table amounts to. A receiver that has another one
+// pulls what it lacks, and answers with its own digest (once), so that the
+// sender can do the same.
+type Digest struct {
+	Hash   uint64 // Table.Hash
+	Count  uint32 // of rows
+	Answer bool
+}
+
+// Buckets begins a pull: hashes of the sender's rows by the first bits of their
+// node IDs; 2^k of them, k at most 8. The Summary that answers names the
+// receiver's rows in those buckets that differ.
+type Buckets struct{ Sums []uint64 }
+
+// Stamp is what a row's newness depends on.
+type Stamp struct {
+	Node         crux.NodeID
+	Epoch, Clock uint64
+}
+
+// Summary lists rows of the sender, ascending by node. The last one of an answer
+// has More false.
+type Summary struct {
+	Stamps []Stamp
+	More   bool
+}
+
+// Want asks for rows, ascending.
+type Want struct{ Nodes []crux.NodeID }
+
+// Rows answers a Want: those of the rows that the sender has.
+type Rows struct{ Adjacencies []*Adjacency }
+
+// News carries changes, as they flood from link to link.
+type News struct{ Items []Item }
+
+// Item is one change. Bare leaves the card out on the wire: the receiver most
+// likely has it, and asks by Want if it has not.
+type Item struct {
+	Adjacency *Adjacency
+	Bare      bool
+}
+
+// Decode reads one message; there must be nothing left over. Errors are of kind
+// Invalid.
+func Decode(b []byte) (Message, error) {
+	r := reader{b: b}
+	var m Message
+	switch r.byte() {
+	case kindDigest:
+		m = r.digest()
+	case kindBuckets:
+		m = r.buckets()
+	case kindSummary:
+		m = r.summary()
+	case kindWant:
+		m = r.want()
+	case kindRows:
+		m = r.rows()
+	case kindNews:
+		m = r.news()
+	default:
+		return nil, crux.Errorf("decode route message", crux.Invalid, "it is of no kind that this version knows")
+	}
+	if r.bad || len(r.b) > 0 {
+		return nil, crux.Errorf("decode route message", crux.Invalid, "%d bytes of kind %#x are malformed", len(b), b[0])
+	}
+	return m, nil
+}
+
+// Size and Append of each message.
+
+func (m *Digest) Size() int { return 1 + 8 + uvarintSize(uint64(m.Count)) + 1 }
+
+func (m *Digest) Append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(append(b, kindDigest), m.Hash)
+	b = binary.AppendUvarint(b, uint64(m.Count))
+	return append(b, flag(m.Answer))
+}
+
+func (r *reader) digest() *Digest {
+	return &Digest{Hash: r.uint64(), Count: r.uint32(), Answer: r.flag()}
+}
+
+func (m *Buckets) Size() int { return 1 + 1 + 8*len(m.Sums) }
+
+func (m *Buckets) Append(b []byte) []byte {
+	b = append(b, kindBuckets, byte(log2(len(m.Sums))))
+	for _, s := range m.Sums {
+		b = binary.BigEndian.AppendUint64(b, s)
+	}
+	return b
+}
+
+func (r *reader) buckets() *Buckets {
+	k := r.byte()
+	if k > maxBits || len(r.b) != 8<<k {
+		r.bad = true
+		return nil
+	}
+	m := &Buckets{Sums: make([]uint64, 1<<k)}
+	for i := range m.Sums {
+		m.Sums[i] = r.uint64()
+	}
+	return m
+}
+
+func (m *Summary) Size() int {
+	n := 1 + 1 + uvarintSize(uint64(len(m.Stamps)))
+	for i := range m.Stamps {
+		n += 8 + uvarintSize(m.Stamps[i].Epoch) + uvarintSize(m.Stamps[i].Clock)
+	}
+	return n
+}
+
+func (m *Summary) Append(b []byte) []byte {
+	b = append(b, kindSummary, flag(m.More))
+	b = binary.AppendUvarint(b, uint64(len(m.Stamps)))
+	for i := range m.Stamps {
+		b = append(b, m.Stamps[i].Node[:]...)
+		b = binary.AppendUvarint(b, m.Stamps[i].Epoch)
+		b = binary.AppendUvarint(b, m.Stamps[i].Clock)
+	}
+	return b
+}
+
+func (r *reader) summary() *Summary {
+	m := &Summary{More: r.flag()}
+	m.Stamps = make([]Stamp, r.count(maxStamps, 10))
+	for i := range m.Stamps {
+		m.Stamps[i] = Stamp{r.node(), r.uvarint(), r.uvarint()}
+		r.bad = r.bad || i > 0 && compareID(m.Stamps[i-1].Node, m.Stamps[i].Node) >= 0
+	}
+	return m
+}
+
+func (m *Want) Size() int { return 1 + uvarintSize(uint64(len(m.Nodes))) + 8*len(m.Nodes) }
+
+func (m *Want) Append(b []byte) []byte {
+	b = binary.AppendUvarint(append(b, kindWant), uint64(len(m.Nodes)))
+	for i := range m.Nodes {
+		b = append(b, m.Nodes[i][:]...)
+	}
+	return b
+}
+
+func (r *reader) want() *Want {
+	m := &Want{Nodes: make([]crux.NodeID, r.count(maxWant, 8))}
+	for i := range m.Nodes {
+		m.Nodes[i] = r.node()
+	}
+	r.bad = r.bad || !ascending(m.Nodes)
+	return m
+}
+
+func (m *Rows) Size() int {
+	n := 1 + uvarintSize(uint64(len(m.Adjacencies)))
+	for _, a := range m.Adjacencies {
+		n += a.size(false)
+	}
+	return n
+}
+
+func (m *Rows) Append(b []byte) []byte {
+	b = binary.AppendUvarint(append(b, kindRows), uint64(len(m.Adjacencies)))
+	for _, a := range m.Adjacencies {
+		b = a.append(b, false)
+	}
+	return b
+}
+
+func (r *reader) rows() *Rows {
+	m := &Rows{Adjacencies: make([]*Adjacency, r.count(maxWant, minAdjacency))}
+	for i := range m.Adjacencies {
+		m.Adjacencies[i] = r.adjacency()
+		r.check(m.Adjacencies[i], false)
+	}
+	return m
+}
+
+func (m *News) Size() int {
+	n := 1 + uvarintSize(uint64(len(m.Items)))
+	for _, it := range m.Items {
+		n += it.Adjacency.size(it.Bare)
+	}
+	return n
+}
+
+func (m *News) Append(b []byte) []byte {
+	b = binary.AppendUvarint(append(b, kindNews), uint64(len(m.Items)))
+	for _, it := range m.Items {
+		b = it.Adjacency.append(b, it.Bare)
+	}
+	return b
+}
+
+func (r *reader) news() *News {
+	m := &News{Items: make([]Item, r.count(maxNews, minAdjacency))}
+	for i := range m.Items {
+		a := r.adjacency()
+		m.Items[i] = Item{a, a.Card == nil}
+		r.check(a, true)
+	}
+	return m
+}
+
+// check refuses an adjacency that no table could take.
+func (r *reader) check(a *Adjacency, bareAllowed bool) {
+	if r.bad {
+		return
+	}
+	if a.Card == nil && bareAllowed {
+		r.bad = a.wellFormed() != ""
+		return
+	}
+	r.bad = a.valid() != ""
+}
+
+func (r *reader) flag() bool {
+	x := r.byte()
+	r.bad = r.bad || x > 1
+	return x == 1
+}
+
+func flag(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// log2 is the number of bits below n, a power of two.
+func log2(n int) int {
+	k := 0
+	for n > 1 {
+		n >>= 1
+		k++
+	}
+	return k
+}
