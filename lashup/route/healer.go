@@ -80,7 +80,7 @@ func (h *Healer) Tick(now time.Duration) (probe []crux.NodeID) {
 		if ok && !slices.Contains(probe, id) {
 			probe = append(probe, id)
 		}
-		most := min(probeMost, max(probeLeast, time.Duration(h.t.up())*probePerNode))
+		most := min(probeMost, max(probeLeast, time.Duration(h.t.Reachable())*probePerNode))
 		h.later(&h.lost, now, most, !ok)
 	}
 	return probe
@@ -110,25 +110,20 @@ func (h *Healer) anyLost() (id crux.NodeID, ok bool) {
 
 func (h *Healer) restart(s *schedule, now time.Duration) {
 	s.gap = probeFirst
-	s.at = min(max(s.at, now), now+h.jitter(s.gap))
-	if s.at == now {
-		s.at = now + h.jitter(s.gap)
+	if at := now + h.jitter(s.gap); s.at <= now || s.at > at {
+		s.at = at
 	}
 }
 
-// later sets the time of the next probe; if nobody is missing, there is none
-// until somebody is, or a last look after the longest gap.
+// later sets the time of the next probe. While nobody is missing there is none.
 func (h *Healer) later(s *schedule, now time.Duration, most time.Duration, idle bool) {
-	if s.gap = min(2*s.gap, most); idle {
-		s.gap = most
+	if s.at = never; !idle {
+		s.gap = min(2*s.gap, most)
+		s.at = now + h.jitter(s.gap)
 	}
-	s.at = now + h.jitter(s.gap)
 }
 
 // jitter is a random time between 3d/4 and 5d/4.
 func (h *Healer) jitter(d time.Duration) time.Duration {
 	return d*3/4 + time.Duration(h.rand.Int64N(int64(d)/2+1))
 }
-
-// up is the number of nodes that were reachable at the last Settle.
-func (t *Table) up() int { return t.events.settled.size(t.events.me) }

@@ -84,6 +84,10 @@ func (t *Table) State(id crux.NodeID) (State, Why) {
 	return s, t.why(i)
 }
 
+// Reachable is the number of nodes that the graph reached from Self at the last
+// Settle, Self included.
+func (t *Table) Reachable() int { return t.events.settled.size(t.events.me) }
+
 func (t *Table) state(i uint32) State {
 	if o, ok := t.events.odd[i]; ok {
 		return o.state

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"math/rand/v2"
 	"slices"
 
 	"fulcrum.example/crux"
@@ -151,6 +152,19 @@ func (tr *Tree) Each(f func(id crux.NodeID, distance int)) {
 	for _, i := range tr.order {
 		f(tr.ids[i], int(tr.dist[i]))
 	}
+}
+
+// Pick chooses at most n nodes at random that the tree spans, all different and
+// none of them its origin.
+func (tr *Tree) Pick(r *rand.Rand, n int) []crux.NodeID {
+	n = min(n, max(0, len(tr.order)-1))
+	out := make([]crux.NodeID, 0, n)
+	for len(out) < n {
+		if id := tr.ids[tr.order[1+r.IntN(len(tr.order)-1)]]; !slices.Contains(out, id) {
+			out = append(out, id)
+		}
+	}
+	return out
 }
 
 // Unreachable lists the nodes that the table knew and the tree does not span,

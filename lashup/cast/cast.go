@@ -1,0 +1,227 @@
+package cast
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"fulcrum.example/crux"
+)
+
+// never is a time that does not come.
+const never = time.Duration(math.MaxInt64)
+
+// Bounds of a Cast's tables.
+const (
+	maxLinks = 64
+	maxBad   = 16 // forged or malformed messages from one neighbour
+	sources  = 8  // neighbours remembered for a missing message
+)
+
+// Cast is one node's part in multicasting.
+type Cast struct {
+	cfg   Config
+	now   time.Duration
+	began time.Duration
+	out   Ready
+	stats Stats
+	seq   uint64
+	burst budget
+	links []*link // by slot; nil: free
+
+	store    map[ID]*stored
+	order    []*stored // oldest first
+	bytes    int       // of what is kept
+	windows  map[crux.NodeID]*window
+	tell     []*stored // to be announced
+	tellAt   time.Duration
+	missing  map[ID]*missing
+	waits    []*missing // the same, in the order in which they were missed, and some that are over
+	missAt   time.Duration // the first of them is due
+	onlys    int           // messages kept that are for some nodes only
+	shape    uint64        // of the graph, when those were last sent on
+	reviewAt time.Duration
+}
+
+// link is a neighbour.
+type link struct {
+	peer    crux.NodeID
+	slot    int
+	bad     int
+	waiting int // missing messages that it was the first to announce
+	served  budget
+}
+
+func (l *link) bit() uint64 { return 1 << l.slot }
+
+// stored is a message that is kept for repair.
+type stored struct {
+	body   *Body
+	at     time.Duration
+	hops   uint32
+	route  []crux.NodeID // to this node, which is included; nil: not recorded
+	roots  uint8         // set of the roots whose copies were pushed on
+	have   uint64        // slots of the neighbours that have it by their own word
+	pushed uint64        // slots of those to whom it was sent
+}
+
+// budget is a number of bytes within one second.
+type budget struct {
+	since time.Duration
+	used  int
+}
+
+// spend takes bytes; false if there are not so many left. The first spending of
+// a second is always granted, whatever its size.
+func (b *budget) spend(now time.Duration, bytes, limit int) bool {
+	if now-b.since >= time.Second {
+		b.since, b.used = now, 0
+	}
+	if b.used > 0 && b.used+bytes > limit {
+		return false
+	}
+	b.used += bytes
+	return true
+}
+
+// New makes a Cast.
+func New(cfg Config, now time.Duration) *Cast {
+	return &Cast{
+		cfg: cfg, now: now, began: now, seq: cfg.Seq, burst: budget{since: now},
+		store: make(map[ID]*stored), windows: make(map[crux.NodeID]*window), missing: make(map[ID]*missing),
+		tellAt: never, missAt: never, reviewAt: never,
+	}
+}
+
+// String prints the ID as origin.epoch.seq.
+func (id ID) String() string { return fmt.Sprintf("%s.%d.%d", id.Origin, id.Epoch, id.Seq) }
+
+// compare orders IDs by origin, incarnation and number.
+func (id ID) compare(o ID) int {
+	return cmp.Or(compareID(id.Origin, o.Origin), cmp.Compare(id.Epoch, o.Epoch), cmp.Compare(id.Seq, o.Seq))
+}
+
+// Stats returns the counters.
+func (c *Cast) Stats() Stats { return c.stats }
+
+// Seq is the number of the last message published in this epoch: what the
+// process that takes over needs as Config.Seq.
+func (c *Cast) Seq() uint64 { return c.seq }
+
+// Neighbours sets the neighbours with which there are links now. A new one is
+// told of the messages that are kept: what was lost with a link is repaired over
+// the next one.
+func (c *Cast) Neighbours(now time.Duration, peers []crux.NodeID) Ready {
+	c.begin(now)
+	for _, l := range c.links {
+		if l != nil && !slices.Contains(peers, l.peer) {
+			c.dropLink(l)
+		}
+	}
+	for _, p := range peers {
+		if c.link(p) == nil && p != c.cfg.Self {
+			if l := c.addLink(p); l != nil {
+				c.announceAll(l)
+			}
+		}
+	}
+	c.runTimers()
+	return c.out
+}
+
+// Receive takes in a message from a neighbour.
+func (c *Cast) Receive(now time.Duration, peer crux.NodeID, m Message) Ready {
+	c.begin(now)
+	l := c.link(peer)
+	if l == nil || l.bad >= maxBad {
+		return c.out
+	}
+	switch m := m.(type) {
+	case *Push:
+		c.onPush(l, m)
+	case *IHave:
+		c.onIHave(l, m)
+	case *Graft:
+		c.onGraft(l, m)
+	}
+	c.runTimers()
+	return c.out
+}
+
+// Tick does what is due.
+func (c *Cast) Tick(now time.Duration) Ready {
+	c.begin(now)
+	c.runTimers()
+	return c.out
+}
+
+// NextTick is when Tick has something to do again.
+func (c *Cast) NextTick() time.Duration {
+	at := min(c.tellAt, c.missAt, c.reviewAt)
+	if len(c.order) > 0 {
+		at = min(at, c.order[0].at+c.cfg.Params.Keep)
+	}
+	return at
+}
+
+func (c *Cast) begin(now time.Duration) {
+	c.now = max(c.now, now)
+	c.out = Ready{Sends: c.out.Sends[:0], Delivered: c.out.Delivered[:0]}
+}
+
+func (c *Cast) runTimers() {
+	if c.now >= c.tellAt {
+		c.announce()
+	}
+	if c.now >= c.missAt {
+		c.graft()
+	}
+	if c.now >= c.reviewAt {
+		c.review()
+	}
+	c.expire()
+}
+
+func (c *Cast) link(peer crux.NodeID) *link {
+	for _, l := range c.links {
+		if l != nil && l.peer == peer {
+			return l
+		}
+	}
+	return nil
+}
+
+// addLink gives the neighbour a free slot; nil if there is none.
+func (c *Cast) addLink(peer crux.NodeID) *link {
+	l := &link{peer: peer, slot: slices.Index(c.links, nil)}
+	switch {
+	case l.slot >= 0:
+		c.links[l.slot] = l
+	case len(c.links) < maxLinks:
+		l.slot = len(c.links)
+		c.links = append(c.links, l)
+	default:
+		return nil
+	}
+	return l
+}
+
+func (c *Cast) dropLink(l *link) {
+	c.links[l.slot] = nil
+	for _, s := range c.order {
+		s.have &^= l.bit()
+		s.pushed &^= l.bit()
+	}
+	for _, m := range c.waits {
+		m.forget(l)
+	}
+}
+
+func (c *Cast) send(l *link, m Message) { c.out.Sends = append(c.out.Sends, Send{l.peer, m}) }
+
+// jitter is a random time between d/2 and d.
+func (c *Cast) jitter(d time.Duration) time.Duration {
+	return d/2 + time.Duration(c.cfg.Rand.Int64N(int64(d)/2+1))
+}
