@@ -34,8 +34,7 @@ func retryIdempotent(ctx context.Context, method string, req, reply any, cc *grp
 		var to peer.Peer
 		var trailer metadata.MD
 		err := invoke(ctx, method, req, reply, cc, append(opts[:len(opts):len(opts)], grpc.Peer(&to), grpc.Trailer(&trailer))...)
-		lost := status.Code(err) == codes.Unavailable && to.Addr != nil && len(trailer.Get(answeredKey)) == 0
-		if !lost || try == maxTries {
+		if !Lost(err, &to, trailer) || try == maxTries {
 			return err
 		}
 		t := time.NewTimer(pause)
@@ -47,6 +46,13 @@ func retryIdempotent(ctx context.Context, method string, req, reply any, cc *grp
 			pause *= 2
 		}
 	}
+}
+
+// Lost says whether a unary call failed because the process that had it, or the
+// way to it, was lost: it may have been done, or not. to and trailer are what
+// grpc.Peer and grpc.Trailer filled in for the call.
+func Lost(err error, to *peer.Peer, trailer metadata.MD) bool {
+	return status.Code(err) == codes.Unavailable && to.Addr != nil && len(trailer.Get(answeredKey)) == 0
 }
 
 // idempotent looks a method ("/package.Service/Method") up among the linked

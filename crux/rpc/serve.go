@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -34,6 +35,10 @@ type Options struct {
 	Alive chan<- []crux.Fservice // where heartbeats go; nil: none are sent
 	Every time.Duration          // between heartbeats; 0: 5 s. A beat holds for three of them.
 	Drain time.Duration          // how long calls may go on after Quit; 0: 10 s
+	// Listener is where to accept instead of at a port that the kernel chooses,
+	// as one that the process before handed over. It must be at the node's own
+	// address; the server closes it, also when Serve fails.
+	Listener net.Listener
 	// ServerOptions come after the package's own, as grpc.MaxRecvMsgSize.
 	ServerOptions []grpc.ServerOption
 }
@@ -48,21 +53,28 @@ type Server struct {
 	guard  *guard
 
 	closing sync.Once
-	closed  chan struct{} // Close was called
+	closed  chan struct{} // Close or Retire was called
+	retired atomic.Bool   // Retire was
 	failed  chan error    // what ended the accept loop
 	done    chan struct{}
 	err     error // valid once done is closed
 }
 
-// Serve listens on a port of the node that the kernel chooses and serves what
-// register registers, over mTLS, to those callers that n's keys admit. It
-// returns once calls are accepted; the server then lives until opts.Quit closes
-// or Close is called: it says Draining, finishes the calls it has, for
-// opts.Drain at most, says Gone, and ends.
+// Serve listens on a port of the node that the kernel chooses, or accepts from
+// opts.Listener, and serves what register registers, over mTLS, to those callers
+// that n's keys admit. It returns once calls are accepted; the server then lives
+// until opts.Quit closes or Close is called: it says Draining, finishes the
+// calls it has, for opts.Drain at most, says Gone, and ends.
 //
 // Errors: Invalid for an instance that is none, Denied if the routine may not
 // serve it, Unavailable if the node's address cannot be listened on.
-func Serve(n crux.Node, opts Options, register func(grpc.ServiceRegistrar)) (*Server, error) {
+func Serve(n crux.Node, opts Options, register func(grpc.ServiceRegistrar)) (_ *Server, err error) {
+	l := opts.Listener
+	defer func() {
+		if err != nil && l != nil {
+			l.Close()
+		}
+	}()
 	inst, err := crux.ParseInst(string(opts.Inst))
 	if err != nil {
 		return nil, crux.Wrap("serve", err)
@@ -78,14 +90,14 @@ func Serve(n crux.Node, opts Options, register func(grpc.ServiceRegistrar)) (*Se
 		opts.Drain = defaultDrain
 	}
 	ctx := context.Background()
-	l, err := n.Listen(ctx, 0)
-	if err != nil {
-		return nil, crux.Wrap("serve "+string(inst), err)
+	if l == nil {
+		if l, err = n.Listen(ctx, 0); err != nil {
+			return nil, crux.Wrap("serve "+string(inst), err)
+		}
 	}
 	self := crux.Endpoint{Node: n.ID(), Horde: opts.Horde, Inst: inst, NetID: crux.NetID(l.Addr().String())}
 	// A key that will not be had is an error now, not at the first call.
 	if _, err := n.Keys().Server(ctx, self); err != nil {
-		l.Close()
 		return nil, crux.Wrap("serve "+string(inst), err)
 	}
 	s := &Server{
@@ -120,6 +132,17 @@ func (s *Server) Close() error {
 	return s.Wait()
 }
 
+// Retire ends a server whose address another process serves already, with the
+// listener that it was handed: the server says Gone at once, so that the other's
+// row is the one to believe, and stops accepting; it finishes the calls it has,
+// as after Close, and says nothing more. Wait waits for its end.
+func (s *Server) Retire() {
+	s.closing.Do(func() {
+		s.retired.Store(true)
+		close(s.closed)
+	})
+}
+
 // run is the server's life: beat until something ends it, then drain.
 func (s *Server) run() {
 	defer close(s.done)
@@ -139,12 +162,20 @@ func (s *Server) run() {
 			running = false
 		}
 	}
+	if s.retired.Load() {
+		s.beat(crux.Gone, lastWord)
+		tick.Stop()
+		s.finish(tick)
+		s.guard.close()
+		return
+	}
 	s.drain(tick)
 	s.guard.close()
 	s.beat(crux.Gone, lastWord)
 }
 
-// drain finishes the calls that are under way, within the bound.
+// drain says Draining and finishes the calls that are under way, within the
+// bound.
 func (s *Server) drain(tick *time.Ticker) {
 	s.health.Shutdown()
 	s.beat(crux.Draining, lastWord)
@@ -152,6 +183,11 @@ func (s *Server) drain(tick *time.Ticker) {
 		t := time.NewTimer(linger)
 		<-t.C
 	}
+	s.finish(tick)
+}
+
+// finish stops accepting and waits for the calls that are under way.
+func (s *Server) finish(tick *time.Ticker) {
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)

@@ -1,0 +1,65 @@
+package fabric
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"fulcrum.example/crux"
+)
+
+// errEnough ends a stream whose receiver wants no more.
+var errEnough = errors.New("enough")
+
+// again ends a stream that is to be opened again after a while.
+type again struct{ after time.Duration }
+
+func (again) Error() string { return "again" }
+
+// keep runs once, which opens a stream and receives from it until it breaks,
+// again and again. It returns nil when the receiver has had enough, and
+// otherwise what cannot be helped: an error of another kind than those that
+// pass, the end of ctx, or, before the first stream was open, any but a
+// lashup's word that it is being replaced.
+func keep(ctx context.Context, once func(ctx context.Context, opened func()) error) error {
+	ever := false
+	pause := firstPause
+	for {
+		err := func() error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			return once(ctx, func() { ever, pause = true, firstPause })
+		}()
+		var a again
+		after, refused := retryAfter(err)
+		switch {
+		case errors.Is(err, errEnough):
+			return nil
+		case ctx.Err() != nil:
+			return crux.Wrap("follow", ctx.Err())
+		case errors.As(err, &a):
+			pause = max(a.after, firstPause)
+		case refused:
+			pause = after
+		case !ever || !passes(err):
+			return err
+		}
+		if err := rest(ctx, pause); err != nil {
+			return crux.Wrap("follow", err)
+		}
+		pause = min(2*pause, maxPause)
+	}
+}
+
+// passes says whether a stream that ended so is to be opened again.
+func passes(err error) bool {
+	if errors.Is(err, io.EOF) {
+		return true
+	}
+	switch crux.KindOf(err) {
+	case crux.Unavailable, crux.Canceled, crux.Timeout:
+		return true
+	}
+	return false
+}
