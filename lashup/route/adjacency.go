@@ -3,6 +3,7 @@ package route
 import (
 	"encoding/binary"
 	"slices"
+	"unsafe"
 
 	"fulcrum.example/crux"
 )
@@ -146,6 +147,15 @@ func ascending(ids []crux.NodeID) bool {
 func (a *Adjacency) same(o *Adjacency) bool {
 	return a == o || a.Leaving == o.Leaving && a.Master == o.Master && a.cardSeq() == o.cardSeq() &&
 		slices.Equal(a.Edges, o.Edges) && slices.Equal(a.Cuts, o.Cuts)
+}
+
+// memory estimates what a takes with its card, in bytes.
+func (a *Adjacency) memory() int {
+	n := int(unsafe.Sizeof(*a)) + 8*cap(a.Edges) + int(unsafe.Sizeof(Cut{}))*cap(a.Cuts) + 4*cap(a.dense)
+	if a.Card != nil {
+		n += int(unsafe.Sizeof(*a.Card)) + len(a.Card.Inst)
+	}
+	return n
 }
 
 func (a *Adjacency) cardSeq() uint32 {

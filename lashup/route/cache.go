@@ -168,7 +168,11 @@ func (c *Cache) diff(k diffKey) []uint32 {
 		return d
 	}
 	var d []uint32
-	for i := range uint32(len(k.after.part)) {
+	n := len(k.after.part) // the one before may have seen more nodes: a graph can come back
+	if k.before != nil {
+		n = max(n, len(k.before.part))
+	}
+	for i := range uint32(n) {
 		if stateIn(k.before, i, k.beforeMe) != stateIn(k.after, i, k.afterMe) {
 			d = append(d, i)
 		}

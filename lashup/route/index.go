@@ -5,6 +5,10 @@ import "fulcrum.example/crux"
 // none is no index.
 const none = ^uint32(0)
 
+// indexEntry is about what a node takes in an Index, in bytes: its ID twice, its
+// number, and the map's overhead.
+const indexEntry = 8 + 2*(8+4)
+
 // Index numbers nodes densely, in the order in which they were first seen. It
 // only grows. Tables number the owners of rows, whom Allowed admitted, never the
 // nodes that an adjacency merely names, so it is bounded by the flock.

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"slices"
 	"time"
+	"unsafe"
 
 	"fulcrum.example/crux"
 )
@@ -67,6 +68,14 @@ func (t *Table) Len() int { return t.n }
 
 // Bytes is the size of the database: its rows as they are encoded.
 func (t *Table) Bytes() int { return t.bytes }
+
+// Memory estimates the memory that the database takes, in bytes: the rows, their
+// cards, and the table's and the index's share.
+func (t *Table) Memory() int {
+	n := 0
+	t.Each(func(a *Adjacency) { n += a.memory() })
+	return n + len(t.chunks)*int(unsafe.Sizeof(chunk{})) + t.ix.Len()*indexEntry
+}
 
 // Hash is a hash of all (node, epoch, clock), whatever their order: tables with
 // the same rows have the same.

@@ -184,6 +184,9 @@ func (tr *Tree) Unreachable() []crux.NodeID {
 // is on the paths to them. Distances stay. Nodes that the whole tree does not
 // span are left out.
 func (tr *Tree) Prune(only []crux.NodeID) *Tree {
+	if len(tr.order) == 0 {
+		return tr // nobody knows its origin
+	}
 	keep := make([]bool, len(tr.dist))
 	keep[tr.root] = true
 	for _, id := range only {
