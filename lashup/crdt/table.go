@@ -1,0 +1,111 @@
+package crdt
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"sort"
+)
+
+// table is a sorted map from strings in as little memory as a slice takes, whose
+// changes stay cheap when it is large: a list of chunks, each a sorted slice.
+type table[V any] struct {
+	chunks [][]item[V] // none is empty
+	n      int
+}
+
+type item[V any] struct {
+	key string
+	val V
+}
+
+// chunkMax is the length at which a chunk is split. A change moves half of that
+// at most.
+const chunkMax = 128
+
+// seek finds where key is or belongs.
+func (t *table[V]) seek(key string) (chunk, at int, found bool) {
+	if len(t.chunks) > 1 {
+		// The last chunk whose first key is not after key.
+		chunk = max(0, sort.Search(len(t.chunks), func(i int) bool { return t.chunks[i][0].key > key })-1)
+	} else if len(t.chunks) == 0 {
+		return 0, 0, false
+	}
+	at, found = slices.BinarySearchFunc(t.chunks[chunk], key, func(x item[V], k string) int { return cmp.Compare(x.key, k) })
+	return chunk, at, found
+}
+
+// find gives the value of key, or nil. The pointer is good until a key comes or
+// goes.
+func (t *table[V]) find(key string) *V {
+	c, i, ok := t.seek(key)
+	if !ok {
+		return nil
+	}
+	return &t.chunks[c][i].val
+}
+
+// put sets the value of key.
+func (t *table[V]) put(key string, v V) {
+	c, i, ok := t.seek(key)
+	if ok {
+		t.chunks[c][i].val = v
+		return
+	}
+	t.n++
+	if len(t.chunks) == 0 {
+		t.chunks = [][]item[V]{{{key, v}}}
+		return
+	}
+	t.chunks[c] = slices.Insert(t.chunks[c], i, item[V]{key, v})
+	if full := t.chunks[c]; len(full) > chunkMax {
+		// What comes in order fills chunks to the end; anything else splits in two.
+		cut := chunkMax / 2
+		if c == len(t.chunks)-1 && i == len(full)-1 {
+			cut = chunkMax
+		}
+		rest := append(make([]item[V], 0, chunkMax+1), full[cut:]...)
+		clear(full[cut:])
+		t.chunks[c] = full[:cut]
+		t.chunks = slices.Insert(t.chunks, c+1, rest)
+	}
+}
+
+// drop removes key, if it is there.
+func (t *table[V]) drop(key string) {
+	c, i, ok := t.seek(key)
+	if !ok {
+		return
+	}
+	t.n--
+	t.chunks[c] = slices.Delete(t.chunks[c], i, i+1)
+	if len(t.chunks[c]) == 0 {
+		t.chunks = slices.Delete(t.chunks, c, c+1)
+	}
+}
+
+// all goes through the keys in order. Values may be changed through the pointer;
+// keys may not come or go meanwhile.
+func (t *table[V]) all() iter.Seq2[string, *V] {
+	return func(yield func(string, *V) bool) {
+		for _, c := range t.chunks {
+			for i := range c {
+				if !yield(c[i].key, &c[i].val) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// clone copies the table; each makes the copy of a value.
+func (t *table[V]) clone(each func(*V) V) table[V] {
+	out := table[V]{make([][]item[V], len(t.chunks)), t.n}
+	for i, c := range t.chunks {
+		out.chunks[i] = make([]item[V], len(c))
+		for k := range c {
+			out.chunks[i][k] = item[V]{c[k].key, each(&c[k].val)}
+		}
+	}
+	return out
+}
