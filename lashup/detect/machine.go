@@ -6,70 +6,169 @@ import (
 	"fulcrum.example/crux"
 )
 
-// Machine is one node's failure detector.
+// Machine is one node's failure detector. Its state is divided by subject, each
+// in the file of that name.
 type Machine struct {
-	cfg   Config
-	p     Params
-	now   time.Duration
-	out   Ready
-	stats Stats
+	doubt
+
+	cfg     Config
+	p       Params
+	now     time.Duration
+	due     time.Duration // when Tick is to be called
+	seq     uint64        // of pings and requests
+	targets []*target
+	watched int // targets that are neighbours
+	limits  limits
+	out     Ready
+	stats   Stats
 }
 
 // New makes a detector without neighbours.
 func New(cfg Config, now time.Duration) *Machine {
-	return &Machine{cfg: cfg, p: cfg.Params.withDefaults(), now: now}
+	m := &Machine{cfg: cfg, p: cfg.Params.withDefaults(), now: now, due: never}
+	m.seq = uint64(cfg.Rand.Uint32()) << 16 // answers to a former process mean nothing
+	m.since, m.control = never, never
+	return m
 }
 
-// Neighbours says whom to ping from now on. A check of one that is not named any
-// more goes on to its verdict.
-func (m *Machine) Neighbours(now time.Duration, ids []crux.NodeID) Ready { return m.out }
+// Receive takes in a message. from was authenticated.
+func (m *Machine) Receive(now time.Duration, from crux.NodeID, msg Message) Ready {
+	m.begin(now)
+	if from == m.cfg.Self || from.IsZero() {
+		return m.end()
+	}
+	t := m.find(from)
+	switch msg := msg.(type) {
+	case *Ping:
+		m.send(from, &Ack{msg.Seq})
+		if t != nil {
+			m.onPing(t)
+		}
+	case *Ack:
+		if t != nil {
+			m.acked(t, msg.Seq)
+		}
+	case *WitnessRequest:
+		if t != nil {
+			m.heard(t)
+		}
+		m.onRequest(from, msg)
+	case *WitnessReport:
+		if t != nil {
+			m.heard(t)
+		}
+		m.onReport(from, msg)
+	}
+	return m.end()
+}
 
-// LinkLost says that the stream to a neighbour broke: it is checked at once.
-// Call it before the Neighbours that leaves it out.
-func (m *Machine) LinkLost(now time.Duration, peer crux.NodeID) Ready { return m.out }
+// onPing notes a ping of a target: it is alive. If this node has just given it
+// up, it asks back whether the target hears it, too.
+func (m *Machine) onPing(t *target) {
+	m.heard(t)
+	if c := t.check; c != nil && !c.running() {
+		c.heard = true
+		m.revise(t)
+		m.ping(t)
+	}
+}
 
-// Accused says that another node has given up on a neighbour of this one, as Dead
-// or Hung: it is checked at once, and the accuser counts as a witness. It is
-// nothing if the target is no neighbour.
-func (m *Machine) Accused(now time.Duration, target, by crux.NodeID) Ready { return m.out }
-
-// Check asks after any node. The answer is in the Results of this call or of a
-// later one, within Params.Bound.
-func (m *Machine) Check(now time.Duration, target crux.NodeID, token uint64) Ready { return m.out }
+// Heard says that another authentic datagram came from a node.
+func (m *Machine) Heard(now time.Duration, from crux.NodeID) Ready {
+	m.begin(now)
+	if t := m.find(from); t != nil {
+		m.heard(t)
+	}
+	return m.end()
+}
 
 // Refute pings a node that has accused this one, at once and more than once: it
 // hears that this one is alive. More often than a few times a second is ignored.
-func (m *Machine) Refute(now time.Duration, accuser crux.NodeID) Ready { return m.out }
-
-// Receive takes in a message. from was authenticated.
-func (m *Machine) Receive(now time.Duration, from crux.NodeID, msg Message) Ready { return m.out }
-
-// Heard says that another authentic datagram came from a node.
-func (m *Machine) Heard(now time.Duration, from crux.NodeID) Ready { return m.out }
-
-// Probed says what came of a probe that a Ready asked for.
-func (m *Machine) Probed(now time.Duration, peer crux.NodeID, o Outcome) Ready { return m.out }
+func (m *Machine) Refute(now time.Duration, accuser crux.NodeID) Ready {
+	m.begin(now)
+	if accuser != m.cfg.Self && m.limits.refutes.take(now, 8, 16) {
+		for range 3 {
+			m.seq++
+			m.stats.Pings++
+			m.send(accuser, &Ping{m.seq})
+		}
+	}
+	return m.end()
+}
 
 // Late says that this process was starved for some time: nothing that it missed
 // meanwhile proves anything. The machine notices by itself when a call comes
 // much later than NextTick; this is for drivers that know more.
-func (m *Machine) Late(now, by time.Duration) Ready { return m.out }
+func (m *Machine) Late(now, by time.Duration) Ready {
+	m.begin(now)
+	m.late(by)
+	return m.end()
+}
 
 // Changes tells of changes in the overlay (adjacencies that changed, say). While
 // there are very many, pings are sent less often, down to half.
-func (m *Machine) Changes(now time.Duration, n int) {}
+func (m *Machine) Changes(now time.Duration, n int) {
+	m.now = max(m.now, now)
+	m.disturb(n)
+}
 
 // Tick does what is due.
-func (m *Machine) Tick(now time.Duration) Ready { return m.out }
+func (m *Machine) Tick(now time.Duration) Ready {
+	m.begin(now)
+	for i := 0; i < len(m.targets); i++ {
+		if t := m.targets[i]; m.now >= t.due() {
+			m.tickTarget(t)
+		}
+	}
+	if m.now >= m.doubtDue() {
+		m.tickDoubt()
+	}
+	return m.end()
+}
 
 // NextTick is when Tick has something to do again.
-func (m *Machine) NextTick() time.Duration { return 0 }
+func (m *Machine) NextTick() time.Duration { return m.due }
 
 // Isolated says whether this node is cut off from everybody it knows.
-func (m *Machine) Isolated() bool { return false }
+func (m *Machine) Isolated() bool { return m.isolated }
 
 // RTT is the latest round trip to a neighbour.
-func (m *Machine) RTT(peer crux.NodeID) (rtt time.Duration, ok bool) { return 0, false }
+func (m *Machine) RTT(peer crux.NodeID) (rtt time.Duration, ok bool) {
+	t := m.find(peer)
+	if t == nil || t.hist.n == 0 {
+		return 0, false
+	}
+	return t.hist.last, true
+}
 
 // Stats returns the counters.
 func (m *Machine) Stats() Stats { return m.stats }
+
+func (m *Machine) begin(now time.Duration) {
+	m.now = max(m.now, now)
+	m.out = Ready{
+		Sends: m.out.Sends[:0], Probes: m.out.Probes[:0],
+		Verdicts: m.out.Verdicts[:0], Results: m.out.Results[:0],
+	}
+	if m.due != never && m.now-m.due > m.p.Late {
+		m.late(m.now - m.due)
+	}
+}
+
+func (m *Machine) end() Ready {
+	m.sweep()
+	m.due = m.doubtDue()
+	for _, t := range m.targets {
+		m.due = min(m.due, t.due())
+	}
+	if m.isolated != m.announced {
+		m.announced = m.isolated
+		isolated := m.isolated
+		m.out.Isolated = &isolated
+	}
+	return m.out
+}
+
+func (m *Machine) send(to crux.NodeID, msg Message) {
+	m.out.Sends = append(m.out.Sends, Send{to, msg})
+}

@@ -1,0 +1,274 @@
+package detect
+
+import (
+	"slices"
+	"time"
+
+	"fulcrum.example/crux"
+)
+
+const (
+	burstGap  = 3 * time.Millisecond  // between the first pings of a check
+	pingGap   = 10 * time.Millisecond // between later ones, at least
+	slowGap   = 50 * time.Millisecond // once it is clear that the target is alive
+	leadMin   = 5 * time.Millisecond  // before witnesses are asked, at least
+	quickMin  = 30 * time.Millisecond // length of a check that others' evidence began
+	lingerFor = time.Second           // for evidence that revises a verdict
+	jobPings  = 3                     // for others, of a node that is no neighbour
+
+	maxAccusers = 8
+	maxAsks     = 8
+	maxTokens   = 16
+	maxJobs     = 16
+)
+
+// cause is why a check begins.
+type cause uint8
+
+const (
+	missed  cause = iota + 1 // an answer is missing
+	lost                     // the link broke
+	accused                  // another neighbour of the target has given it up
+	asked                    // Check
+	errand                   // a WitnessRequest: begins no more than pings
+	alarmed                  // a WitnessRequest, about a neighbour
+)
+
+// check is an enquiry into one target. It runs until there is a verdict or the
+// target has answered, and lingers for a while after a verdict.
+type check struct {
+	cause    cause
+	full     bool // asks witnesses and the kernel, too
+	verdict  bool // the target was a neighbour: there will be a verdict
+	began    time.Duration
+	ends     time.Duration // of the window: when the evidence is weighed
+	next     time.Duration // ping
+	askAt    time.Duration
+	sent     int // pings
+	rounds   int // of asking
+	extended int // times that the window was made longer
+	renewed  bool // others heard the target, and are to be asked once more
+	doubting bool
+	said     Why // 0: it runs
+	heard    bool
+	probed   bool // the kernel was asked
+	kernel   Outcome
+	accusers []crux.NodeID
+	alarms   int // others who have asked for help with the target
+	asks     []ask
+	jobs     []job
+	tokens   []token
+}
+
+// ask is a request to a witness.
+type ask struct {
+	node            crux.NodeID
+	seq             uint64
+	answered, heard bool
+}
+
+// job is what another node wants to know of the target.
+type job struct {
+	from crux.NodeID
+	seq  uint64
+	by   time.Duration
+}
+
+// token is what the user of this node wants to know of it.
+type token struct {
+	token uint64
+	by    time.Duration
+}
+
+func (c *check) running() bool { return c.said == 0 }
+
+func (c *check) due() time.Duration {
+	d := min(c.ends, c.next, c.askAt)
+	for i := range c.jobs {
+		d = min(d, c.jobs[i].by)
+	}
+	for i := range c.tokens {
+		d = min(d, c.tokens[i].by)
+	}
+	return d
+}
+
+// beginCheck begins a check, or adds its cause to the one that runs.
+func (m *Machine) beginCheck(t *target, why cause) *check {
+	c := t.check
+	switch {
+	case c == nil || !c.running():
+		c = &check{askAt: never, cause: why}
+		t.check, t.wait = c, never
+		m.stats.Checks++
+	case c.full || why == errand:
+		if why == lost && !c.probed {
+			m.probe(t)
+		}
+		return c
+	}
+	c.cause, c.full = why, why != errand
+	c.verdict = t.watched
+	m.restart(t)
+	return c
+}
+
+// restart begins the check's window anew. Evidence that came in stays.
+func (m *Machine) restart(t *target) {
+	c := t.check
+	c.began, c.next, c.sent, c.rounds = m.now, m.now, 0, 0
+	c.renewed, c.doubting = false, false
+	c.ends, c.askAt = never, never
+	if c.full {
+		c.ends = m.now + m.window(t, c.cause == lost || c.cause == accused)
+		c.askAt = m.now + m.lead(t)
+	}
+	if c.cause == lost && !c.probed {
+		m.probe(t)
+	}
+	m.tickCheck(t)
+}
+
+// window is how long evidence is gathered; quick, if there was some before.
+func (m *Machine) window(t *target, quick bool) time.Duration {
+	timeout := m.timeout(t)
+	d := max(2*timeout, m.p.Window)
+	if quick {
+		d = max(timeout*3/2, quickMin)
+	}
+	if !t.hist.measured() && !m.anyMeasured() {
+		d = max(d, m.p.Ceiling/2) // this may be a slow network
+	}
+	return min(m.patient(d), m.p.Ceiling)
+}
+
+func (m *Machine) anyMeasured() bool {
+	return slices.ContainsFunc(m.targets, func(t *target) bool { return t.hist.measured() })
+}
+
+// lead is how long pings have to be answered before others are troubled.
+func (m *Machine) lead(t *target) time.Duration {
+	if !t.hist.measured() {
+		return max(leadMin, m.typicalHigh()*5/4)
+	}
+	return max(leadMin, t.hist.high*5/4)
+}
+
+// typicalHigh is the longest usual round trip among the neighbours.
+func (m *Machine) typicalHigh() time.Duration {
+	var d time.Duration
+	for _, t := range m.targets {
+		d = max(d, t.hist.high)
+	}
+	return min(d, m.p.Ceiling)
+}
+
+// tickCheck does what is due in a check.
+func (m *Machine) tickCheck(t *target) {
+	c := t.check
+	if !c.running() {
+		if m.now >= c.ends {
+			m.endCheck(t)
+		}
+		return
+	}
+	if m.now >= c.next {
+		m.ping(t)
+		c.sent++
+		c.next = m.now + m.gap(t)
+		if !c.full && c.sent >= jobPings {
+			c.next = never
+		}
+	}
+	if m.now >= c.askAt {
+		m.ask(t)
+	}
+	m.overdueJobs(c)
+	m.overdueTokens(t)
+	switch {
+	case !c.full && len(c.jobs) == 0:
+		m.endCheck(t)
+	case m.now >= c.ends:
+		m.weigh(t)
+	}
+}
+
+// gap is the time between two pings of a check. No more than three or so are in
+// flight.
+func (m *Machine) gap(t *target) time.Duration {
+	c := t.check
+	switch {
+	case c.sent < 2 || c.sent < 3 && c.cause != missed:
+		return burstGap
+	case c.alive():
+		return max(slowGap, m.timeout(t)/2)
+	}
+	return max(pingGap, m.timeout(t)/2)
+}
+
+// probe has the kernel of the target's host asked.
+func (m *Machine) probe(t *target) {
+	t.check.probed = true
+	m.out.Probes = append(m.out.Probes, t.id)
+}
+
+// endCheck goes back to pinging a neighbour now and then.
+func (m *Machine) endCheck(t *target) {
+	t.check = nil
+	if t.watched {
+		t.next = m.now + m.interval()
+	}
+}
+
+// LinkLost says that the stream to a neighbour broke: it is checked at once.
+// Call it before the Neighbours that leaves it out.
+func (m *Machine) LinkLost(now time.Duration, peer crux.NodeID) Ready {
+	m.begin(now)
+	if t := m.find(peer); t != nil && t.watched {
+		m.beginCheck(t, lost)
+	}
+	return m.end()
+}
+
+// Accused says that another node has given up on a neighbour of this one, as Dead
+// or Hung: it is checked at once, and the accuser counts as a witness. It is
+// nothing if the target is no neighbour.
+func (m *Machine) Accused(now time.Duration, target, by crux.NodeID) Ready {
+	m.begin(now)
+	t := m.find(target)
+	if t == nil || by == m.cfg.Self || !t.watched && (t.check == nil || !t.check.verdict) {
+		return m.end()
+	}
+	if t.check != nil && t.said != 0 {
+		return m.end() // this node has come to its own verdict just now
+	}
+	c := m.beginCheck(t, accused)
+	if !slices.Contains(c.accusers, by) && len(c.accusers) < maxAccusers {
+		c.accusers = append(c.accusers, by)
+	}
+	if c.running() {
+		c.ends = min(c.ends, m.now+m.window(t, true))
+	}
+	return m.end()
+}
+
+// Check asks after any node. The answer is in the Results of this call or of a
+// later one, within Params.Bound.
+func (m *Machine) Check(now time.Duration, target crux.NodeID, tok uint64) Ready {
+	m.begin(now)
+	if target == m.cfg.Self {
+		m.out.Results = append(m.out.Results, Result{Token: tok, Node: target, State: Alive})
+		return m.end()
+	}
+	t := m.target(target)
+	if t == nil || t.check != nil && len(t.check.tokens) >= maxTokens {
+		m.stats.Limited++
+		m.out.Results = append(m.out.Results, Result{Token: tok, Node: target, State: Unheard})
+		return m.end()
+	}
+	c := m.beginCheck(t, asked)
+	if c.running() {
+		c.tokens = append(c.tokens, token{tok, m.now + m.p.Bound})
+	}
+	return m.end()
+}

@@ -1,0 +1,155 @@
+package detect
+
+import (
+	"math"
+	"time"
+
+	"fulcrum.example/crux"
+)
+
+const (
+	maxHealth   = 8
+	controlGap  = 75 * time.Millisecond // between pings of all neighbours, in doubt
+	calmHalf    = 5 * time.Second       // in which half of the unrest is forgotten
+	unrestSome  = 20                    // changes from which pings become rarer
+	unrestMuch  = 60                    // changes from which they are half as many
+	lossWeight  = 1.0 / 64              // of one ping in the rate of misses
+	lossUsual   = 0.04                  // misses that nothing is done about
+	lossStretch = 0.1                   // misses beyond those that double a window
+)
+
+// doubt is what the machine thinks of itself.
+type doubt struct {
+	health    int           // 0: well; timeouts are multiplied by one more
+	since     time.Duration // when it began to doubt that it is heard; never: it does not
+	control   time.Duration // when to ping all neighbours next, in doubt
+	isolated  bool
+	proofs    [2]proof // the latest answers, of two nodes
+	unrest    float64
+	unrestAt  time.Duration
+	loss      float64 // part of the pings that were missed, lately
+	announced bool    // isolated, as the driver knows it
+}
+
+// proof is an answer of a node: what this one sends arrives, and what it is sent
+// arrives here.
+type proof struct {
+	node crux.NodeID
+	at   time.Duration
+}
+
+// answered notes that a node answered this one.
+func (m *Machine) answered(by crux.NodeID) {
+	if m.proofs[0].node != by {
+		m.proofs[1] = m.proofs[0]
+	}
+	m.proofs[0] = proof{by, m.now}
+	m.isolated = false
+	if m.since == never {
+		return
+	}
+	m.since, m.control = never, never
+	for _, t := range m.targets {
+		if c := t.check; c != nil && c.doubting && t.id != by {
+			m.restart(t)
+		}
+	}
+}
+
+// provenSince says whether a node other than the target has answered since a time.
+func (m *Machine) provenSince(at time.Duration, but crux.NodeID) bool {
+	for _, p := range m.proofs {
+		if !p.node.IsZero() && p.node != but && p.at >= at {
+			return true
+		}
+	}
+	return false
+}
+
+// beginDoubt has all neighbours pinged, because nobody answers.
+func (m *Machine) beginDoubt() {
+	if m.since == never {
+		m.since, m.control = m.now, m.now
+	}
+}
+
+// tickDoubt goes on doubting, or ends it: nobody answers.
+func (m *Machine) tickDoubt() {
+	if m.now >= m.since && m.now-m.since >= m.p.Doubt {
+		m.since, m.control = never, never
+		m.isolated = true
+		for _, t := range m.targets {
+			if t.check != nil && t.check.doubting {
+				m.conclude(t, Unheard)
+			}
+		}
+		return
+	}
+	if m.now < m.control {
+		return
+	}
+	m.control = m.now + controlGap
+	for _, t := range m.targets {
+		if t.watched {
+			m.ping(t)
+		}
+	}
+}
+
+func (m *Machine) doubtDue() time.Duration {
+	if m.since == never {
+		return never
+	}
+	return min(m.control, m.since+m.p.Doubt)
+}
+
+// late takes back what depends on time: this process was starved, and what it
+// seems to have missed may lie unread.
+func (m *Machine) late(by time.Duration) {
+	m.stats.Late++
+	m.health = min(maxHealth, m.health+1+int(by/(200*time.Millisecond)))
+	if m.since != never {
+		m.since = m.now
+	}
+	for _, t := range m.targets {
+		if t.wait != never {
+			t.wait = m.now + m.timeout(t)
+		}
+		if t.check != nil && t.check.running() {
+			m.restart(t)
+		}
+	}
+}
+
+// disturb counts changes of the overlay.
+func (m *Machine) disturb(n int) {
+	m.unrest = min(m.unrestNow()+float64(n), unrestMuch)
+	m.unrestAt = m.now
+}
+
+func (m *Machine) unrestNow() float64 {
+	if m.unrest == 0 {
+		return 0
+	}
+	return m.unrest * math.Exp2(-float64(m.now-m.unrestAt)/float64(calmHalf))
+}
+
+// stretch is the factor on the ping interval: 1, and up to 2 while the overlay
+// is unstable.
+func (m *Machine) stretch() float64 {
+	return 1 + max(0, m.unrestNow()-unrestSome)/(unrestMuch-unrestSome)
+}
+
+// lossSeen notes whether a neighbour's ping was missed.
+func (m *Machine) lossSeen(missed bool) {
+	x := 0.0
+	if missed {
+		x = 1
+	}
+	m.loss += lossWeight * (x - m.loss)
+}
+
+// patient makes a time longer while many pings are lost.
+func (m *Machine) patient(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * (1 + min(1, max(0, m.loss-lossUsual)/lossStretch)))
+}

@@ -1,0 +1,66 @@
+package detect
+
+import (
+	"math"
+	"time"
+)
+
+// history is the round trips to one node, on a logarithmic scale: eighths of an
+// octave above a microsecond. The tail of round trips is long and multiplies
+// rather than adds, so mean and deviation say more of their logarithms.
+type history struct {
+	ring    [32]uint8
+	n, pos  uint8
+	last    time.Duration
+	high    time.Duration // the second longest that is kept: one outlier is no rule
+	timeout time.Duration // what an answer may take, without bounds
+}
+
+const perOctave = 8
+
+// add takes in a round trip.
+func (h *history) add(rtt time.Duration) {
+	h.last = rtt
+	h.ring[h.pos] = quantize(rtt)
+	h.pos = (h.pos + 1) % uint8(len(h.ring))
+	h.n = min(h.n+1, uint8(len(h.ring)))
+	h.sum()
+}
+
+// sum works out high and timeout: what is longer than the mean by three mean
+// deviations, and than twice the second longest.
+func (h *history) sum() {
+	kept := h.ring[:h.n]
+	total, first, second := 0, uint8(0), uint8(0)
+	for _, q := range kept {
+		total += int(q)
+		if q >= first {
+			first, second = q, first
+		} else if q > second {
+			second = q
+		}
+	}
+	if len(kept) == 1 {
+		second = first
+	}
+	mean := float64(total) / float64(len(kept))
+	deviation := 0.0
+	for _, q := range kept {
+		deviation += math.Abs(float64(q) - mean)
+	}
+	deviation /= float64(len(kept))
+	h.high = expand(float64(second))
+	h.timeout = expand(max(mean+3*deviation, float64(second)+perOctave))
+}
+
+// measured says whether there are enough round trips to trust them.
+func (h *history) measured() bool { return h.n >= warmUp }
+
+func quantize(rtt time.Duration) uint8 {
+	us := float64(rtt) / float64(time.Microsecond)
+	return uint8(min(max(math.Round(perOctave*math.Log2(max(us, 1))), 0), 255))
+}
+
+func expand(q float64) time.Duration {
+	return time.Duration(math.Exp2(q/perOctave) * float64(time.Microsecond))
+}
