@@ -44,9 +44,9 @@ type check struct {
 	ends     time.Duration // of the window: when the evidence is weighed
 	next     time.Duration // ping
 	askAt    time.Duration
-	sent     int // pings
-	rounds   int // of asking
-	extended int // times that the window was made longer
+	sent     int  // pings
+	rounds   int  // of asking
+	extended int  // times that the window was made longer
 	renewed  bool // others heard the target, and are to be asked once more
 	doubting bool
 	said     Why // 0: it runs
@@ -246,7 +246,11 @@ func (m *Machine) Accused(now time.Duration, target, by crux.NodeID) Ready {
 	if !slices.Contains(c.accusers, by) && len(c.accusers) < maxAccusers {
 		c.accusers = append(c.accusers, by)
 	}
-	if c.running() {
+	switch {
+	case !c.running():
+	case c.renewed && c.rounds == 0:
+		m.renew(t) // what was heard of the target may be out of date
+	default:
 		c.ends = min(c.ends, m.now+m.window(t, true))
 	}
 	return m.end()

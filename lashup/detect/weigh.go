@@ -69,6 +69,9 @@ func (m *Machine) renew(t *target) {
 	c.renewed = true
 	window := m.window(t, false)
 	c.ends = m.now + max(c.began+m.p.Patience-m.now, 2*window)
+	if len(c.accusers) > 0 {
+		c.ends = m.now + window
+	}
 	c.askAt, c.rounds = c.ends-window, 0
 }
 
