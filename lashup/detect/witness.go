@@ -26,11 +26,11 @@ func (c *check) askOf(id crux.NodeID) *ask {
 func (m *Machine) ask(t *target) {
 	c := t.check
 	lead := m.lead(t)
+	if c.rounds == 0 && c.renewed {
+		c.heard, c.probed, c.kernel, c.asks = false, false, 0, c.asks[:0]
+	}
 	if !c.probed {
 		m.probe(t)
-	}
-	if c.rounds == 0 && c.renewed {
-		c.heard, c.asks = false, c.asks[:0]
 	}
 	if c.rounds == 0 {
 		for _, id := range m.witnesses(t, min(m.p.Witnesses, maxAsks-len(c.asks))) {
