@@ -94,6 +94,7 @@ version selectors, run them, and roll out new versions without a failed call.`,
 		&cobra.Group{ID: "run", Title: "Run a bloc:"},
 		&cobra.Group{ID: "look", Title: "Look at it:"},
 		&cobra.Group{ID: "ship", Title: "Ship services:"},
+		&cobra.Group{ID: "fabric", Title: "Use the event fabric:"},
 	)
 	add := func(group string, cmds ...*cobra.Command) {
 		for _, c := range cmds {
@@ -105,6 +106,7 @@ version selectors, run them, and roll out new versions without a failed call.`,
 	add("run", newUp(), newKey(), newNodeKey(), newBloc(), newEvict())
 	add("look", newStatus(), newMembers(), newServices(), newIntents(), newInventory(), newUnits(), newLogs())
 	add("ship", newPublish(), newRollout())
+	add("fabric", newFabric(), newKV(), newMulticast())
 	root.AddCommand(newVersion())
 	wrapArgs(root)
 	return root

@@ -31,20 +31,30 @@ type Client struct {
 	at   string
 }
 
-// Dial makes a client of the node at a socket, or in a data folder. It says
-// plainly when there is none; it does not wait for one.
-func Dial(at string) (*Client, error) {
+// locate finds the socket at a path, or in the data folder that it is, or says
+// plainly that there is no node.
+func locate(at string) (string, error) {
 	if st, err := os.Stat(at); err == nil && st.IsDir() {
 		at = filepath.Join(at, SocketName)
 	}
 	switch _, err := os.Stat(at); {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, crux.Errorf("connect", crux.NotFound,
+		return "", crux.Errorf("connect", crux.NotFound,
 			"there is no node at %s: start one with 'fulcrum up' or 'fulcrum dev', or name its socket with --node or FULCRUM_NODE", at)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, crux.Errorf("connect", crux.Denied, "%s: permission denied: the socket is for the node's own user", at)
+		return "", crux.Errorf("connect", crux.Denied, "%s: permission denied: the socket is for the node's own user", at)
 	case err != nil:
-		return nil, crux.Errorf("connect", crux.Unavailable, "%w", err)
+		return "", crux.Errorf("connect", crux.Unavailable, "%w", err)
+	}
+	return at, nil
+}
+
+// Dial makes a client of the node at a socket, or in a data folder. It says
+// plainly when there is none; it does not wait for one.
+func Dial(at string) (*Client, error) {
+	at, err := locate(at)
+	if err != nil {
+		return nil, err
 	}
 	abs, err := filepath.Abs(at)
 	if err != nil {

@@ -33,7 +33,7 @@ type Message struct {
 	ID      MessageID
 	Topic   string
 	Payload []byte
-	Route   []crux.NodeID // with RecordRoute: from the origin to the node before this one
+	Route   []crux.NodeID // with RecordRoute: from the origin to this node, with both
 	// Gap: there may have been messages before this one that the listener did
 	// not get, for it was too slow, or lashup was replaced or restarted.
 	Gap bool
