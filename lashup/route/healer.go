@@ -48,7 +48,7 @@ func NewHealer(t *Table, r *rand.Rand, now time.Duration) *Healer {
 
 // Contacts sets the contact nodes: those that a new node begins with.
 func (h *Healer) Contacts(now time.Duration, ids []crux.NodeID) {
-	h.contacts = slices.Clone(ids)
+	h.contacts = slices.DeleteFunc(slices.Clone(ids), func(id crux.NodeID) bool { return id == h.t.self })
 	h.restart(&h.contact, now)
 }
 
@@ -88,7 +88,7 @@ func (h *Healer) Tick(now time.Duration) (probe []crux.NodeID) {
 
 func (h *Healer) contactsDown() (down []crux.NodeID) {
 	for _, id := range h.contacts {
-		if s, _ := h.t.State(id); s != Up && id != h.t.self {
+		if s, _ := h.t.State(id); s != Up {
 			down = append(down, id)
 		}
 	}

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
@@ -48,11 +49,8 @@ func sign(a *Adjacency) *Adjacency {
 func verify(a *Adjacency) bool { return string(a.Sig[:8]) == string(digest(a)) }
 
 func digest(a *Adjacency) []byte {
-	h := uint64(1)
-	for _, x := range a.SignedBytes() {
-		h = mix(h ^ uint64(x))
-	}
-	return binary.BigEndian.AppendUint64(nil, h)
+	h := sha256.Sum256(a.SignedBytes())
+	return h[:8]
 }
 
 // withCuts is a copy of a with other cuts and a clock one greater.

@@ -116,12 +116,16 @@ func (g *Gossip) onBuckets(l *link, m *Buckets) {
 	if !g.serve(l, 16*len(stamps)) {
 		return
 	}
-	slices.SortFunc(stamps, func(a, b Stamp) int { return compareID(a.Node, b.Node) })
+	sortStamps(stamps)
 	for len(stamps) > maxStamps {
 		g.send(l, &Summary{stamps[:maxStamps], true})
 		stamps = stamps[maxStamps:]
 	}
 	g.send(l, &Summary{stamps, false})
+}
+
+func sortStamps(s []Stamp) {
+	slices.SortFunc(s, func(a, b Stamp) int { return compareID(a.Node, b.Node) })
 }
 
 func (g *Gossip) onSummary(l *link, m *Summary) {

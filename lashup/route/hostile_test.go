@@ -1,0 +1,155 @@
+package route
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"fulcrum.example/crux"
+)
+
+// attack gives node 1 of a formed world to the test, as a neighbour of node 0.
+func attack(t *testing.T, seed uint64) (*world, *peer, func(Message) GossipReady) {
+	w := formedWorld(t, 30, seed, true)
+	w.link(0, 1, true)
+	w.run(time.Second)
+	p := w.peers[0]
+	return w, p, func(m Message) GossipReady {
+		m, err := Decode(m.Append(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.g.Receive(w.now, node(1), m)
+	}
+}
+
+func TestNobodySpeaksForAnother(t *testing.T) {
+	_, p, send := attack(t, 1)
+	was := p.t.Get(node(7))
+	forged := adjacency(7, 1000, 1)
+	forged.Sig[0]++
+	for _, m := range []Message{&News{[]Item{{forged, false}}}, &News{[]Item{{forged, true}}}, &Rows{[]*Adjacency{forged}}} {
+		r := send(m)
+		if len(r.Updated) > 0 || p.t.Get(node(7)) != was {
+			t.Errorf("%T: a forged adjacency was taken", m)
+		}
+		for _, s := range r.Sends {
+			if _, ok := s.Msg.(*News); ok {
+				t.Errorf("%T: a forged adjacency travels on", m)
+			}
+		}
+	}
+	if p.g.Stats().Bad == 0 {
+		t.Error("nobody counts it")
+	}
+}
+
+func TestANeighbourThatForgesIsNotHeardForLong(t *testing.T) {
+	w, p, send := attack(t, 2)
+	checks := 0
+	p.g.cfg.Verify = func(a *Adjacency) bool { checks++; return verify(a) }
+	for i := range 1000 {
+		forged := adjacency(7, uint64(1000+i), 1)
+		forged.Sig[0]++
+		send(&News{[]Item{{forged, false}}})
+	}
+	if checks > maxBad {
+		t.Errorf("%d signatures were checked", checks)
+	}
+	p.done(p.g.LinkDown(w.now, node(1)))
+	p.done(p.g.LinkUp(w.now, node(1)))
+	if r := send(&News{[]Item{{adjacency(7, 5000, 1), false}}}); len(r.Updated) != 1 {
+		t.Error("over another link it is not heard")
+	}
+}
+
+func TestStrangersHaveNoRows(t *testing.T) {
+	_, p, send := attack(t, 3)
+	p.allowed = func(id crux.NodeID) bool { return p.w.by[id] != nil }
+	rows, seen := p.t.Len(), p.t.ix.Len()
+	for i := range 500 {
+		send(&News{[]Item{{adjacency(100+i, 1, 1), false}}})
+		send(&Rows{[]*Adjacency{adjacency(1000+i, 1, 1)}})
+		// A member may name whom it likes.
+		send(&News{[]Item{{adjacency(1, uint64(1000+i), 2000+i, 3000+i), false}}})
+	}
+	if p.t.Len() != rows || p.t.ix.Len() != seen {
+		t.Errorf("%d rows became %d, %d numbers became %d", rows, p.t.Len(), seen, p.t.ix.Len())
+	}
+}
+
+func TestOfTwoWordsWithOneStampTheFirstStays(t *testing.T) {
+	_, p, send := attack(t, 4)
+	first := adjacency(1, 500, 0)
+	send(&News{[]Item{{first, false}}})
+	r := send(&News{[]Item{{adjacency(1, 500, 0, 2), false}}})
+	if len(r.Updated) > 0 || len(p.t.Get(node(1)).Edges) != 1 || p.g.Stats().Bad != 1 {
+		t.Error("the second was taken, or not counted")
+	}
+}
+
+func TestRepairForOneNeighbourIsBounded(t *testing.T) {
+	w, p, send := attack(t, 5)
+	out := 0
+	for range 10000 {
+		for _, s := range append(send(&Buckets{[]uint64{1}}).Sends, send(&Want{[]crux.NodeID{node(7)}}).Sends...) {
+			out += s.Msg.Size()
+		}
+	}
+	if most := serveBase + 5*p.t.Bytes(); out > most {
+		t.Errorf("%d bytes were sent, more than %d", out, most)
+	}
+	w.now += serveEvery + time.Second
+	for _, s := range send(&Want{[]crux.NodeID{node(7)}}).Sends {
+		if m, ok := s.Msg.(*Rows); ok && len(m.Adjacencies) == 1 {
+			return
+		}
+	}
+	t.Error("later it is not served again")
+}
+
+func TestASummaryThatNeverEndsIsBounded(t *testing.T) {
+	_, p, send := attack(t, 6)
+	p.g.onDigest(p.g.link(node(1)), &Digest{Hash: 1, Count: 1 << 30})
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 100 {
+		m := &Summary{More: true}
+		for range maxStamps {
+			m.Stamps = append(m.Stamps, Stamp{node(r.Int()), 1, 1})
+		}
+		sortStamps(m.Stamps)
+		send(m)
+	}
+	if n := len(p.g.pull.wants); n > MaxNodes {
+		t.Errorf("%d rows are wanted", n)
+	}
+}
+
+func TestNoMessageMakesItPanic(t *testing.T) {
+	w, p, _ := attack(t, 7)
+	r := rand.New(rand.NewPCG(9, 9))
+	for range 20000 {
+		var m Message
+		switch r.IntN(6) {
+		case 0:
+			m = &Digest{r.Uint64(), r.Uint32(), r.IntN(2) == 0}
+		case 1:
+			m = &Buckets{make([]uint64, 1<<r.IntN(9))}
+		case 2:
+			m = &Summary{[]Stamp{{node(r.IntN(40)), r.Uint64(), r.Uint64()}}, r.IntN(2) == 0}
+		case 3:
+			m = &Want{[]crux.NodeID{node(r.IntN(40))}}
+		case 4:
+			m = &Rows{[]*Adjacency{adjacency(1+r.IntN(40), r.Uint64(), 41+r.IntN(40))}}
+		default:
+			m = &News{[]Item{{adjacency(1+r.IntN(40), r.Uint64(), 41+r.IntN(40)), r.IntN(2) == 0}}}
+		}
+		w.now += time.Duration(r.IntN(100)) * ms
+		m, err := Decode(m.Append(nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.g.Receive(w.now, node(1), m)
+		p.g.Tick(w.now)
+	}
+}
