@@ -17,7 +17,7 @@ func newSim() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newSimFlock())
+	cmd.AddCommand(newSimFlock(), newSimFabric())
 	return cmd
 }
 

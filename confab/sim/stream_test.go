@@ -71,6 +71,18 @@ func joined(t *testing.T, opt Options[int]) (*Net[int], []*end, *Stream[int]) {
 	return n, e, s
 }
 
+func TestNodesMayBeJoinedFromTheStart(t *testing.T) {
+	n := New[int](Options[int]{MinDelay: ms, MaxDelay: ms})
+	e := ends(n, 2)
+	a, b := e[0].node.Join(e[1].node)
+	a.Send(1, 10)
+	b.Send(2, 10)
+	n.RunUntil(ms)
+	if !slices.Equal(e[0].got, []int{2}) || !slices.Equal(e[1].got, []int{1}) || e[0].saw()+e[1].saw() != "" {
+		t.Errorf("got %v and %v; %q and %q", e[0].got, e[1].got, e[0].saw(), e[1].saw())
+	}
+}
+
 func TestAStreamIsOrdered(t *testing.T) {
 	n, e, s := joined(t, Options[int]{Seed: 1, MinDelay: ms, MaxDelay: 9 * ms})
 	var want []int

@@ -78,6 +78,19 @@ func New(cfg Config, now time.Duration) *Machine {
 	return m
 }
 
+// Resume makes a machine that begins in the middle: table holds everybody's rows,
+// this node's own, too, and the links that it has already are about to be told
+// by LinkUp. It is for simulations of formed overlays. Start is not called.
+func Resume(cfg Config, table *route.Table, list *Members, now time.Duration) *Machine {
+	m := newMachine(cfg, now)
+	m.table, m.members = table, list
+	m.assemble(now)
+	m.own = table.Get(m.id)
+	m.clock, m.published = m.own.Clock, now
+	m.healer.Contacts(now, list.contacts)
+	return m
+}
+
 func newMachine(cfg Config, now time.Duration) *Machine {
 	id := cfg.Card.Node
 	return &Machine{

@@ -199,20 +199,20 @@ func (p *parser) statement() {
 		p.s.Formed = true
 	case "at":
 		p.last = p.time("the time")
-		p.add(step{kind: at, at: p.last, do: p.action()})
+		p.add(step{kind: stepAt, at: p.last, do: p.action()})
 	case "by":
 		since := p.last
 		p.last = p.time("the time")
 		if p.last < since {
 			p.fail("%v is before the line above, at %v", p.last, since)
 		}
-		p.add(step{kind: by, at: since, until: p.last, cond: p.condition()})
+		p.add(step{kind: stepBy, at: since, until: p.last, cond: p.condition()})
 	case "from":
 		since := p.time("the time")
 		p.expect("to")
-		p.add(step{kind: from, at: since, until: p.time("the end"), cond: p.condition()})
+		p.add(step{kind: stepFrom, at: since, until: p.time("the end"), cond: p.condition()})
 	case "always":
-		p.add(step{kind: from, until: always, cond: p.condition()})
+		p.add(step{kind: stepFrom, until: always, cond: p.condition()})
 	case "repeat":
 		p.open()
 	case "end":

@@ -39,10 +39,10 @@ always up all
 		t.Errorf("%+v", s)
 	}
 	cut, down, not, up := s.Steps[0], s.Steps[1], s.Steps[2], s.Steps[3]
-	if cut.kind != at || cut.at != 5*time.Second || !cut.do.both || !slices.Equal(cut.do.whom.nodes, []int{5, 6, 7}) {
+	if cut.kind != stepAt || cut.at != 5*time.Second || !cut.do.both || !slices.Equal(cut.do.whom.nodes, []int{5, 6, 7}) {
 		t.Errorf("%+v", cut)
 	}
-	if down.kind != by || down.at != 5*time.Second || down.until != 6*time.Second || down.cond.word != "hung" || !down.cond.at.not || down.line != 9 {
+	if down.kind != stepBy || down.at != 5*time.Second || down.until != 6*time.Second || down.cond.word != "hung" || !down.cond.at.not || down.line != 9 {
 		t.Errorf("%+v", down)
 	}
 	if not.until != time.Minute || !not.cond.not || up.until != always || len(up.cond.who.nodes) != 8 {

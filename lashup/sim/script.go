@@ -35,13 +35,13 @@ import "time"
 //	split WHO | WHO …         partition; who is not named stays with the first
 //	heal                      no cuts, partitions and lossy nodes any more
 //	lossy WHO P%              of all that they send and get
-//	loss WHO > WHO P%
 //	publish NAME by WHO [to WHO] [fanout K]
 //	incr KEY by WHO           add one to a counter (own/KEY: each its own; shared/KEY)
 //	check WHO WHO             the first ask after the others
 //
-// Conditions, which "not" before them turns round. WHO at the end of the first
-// four limits who is asked; else those asked are all that run but those named:
+// Conditions. "not" before one of the first four means that it holds of none, and
+// before the others that it does not hold. WHO at the end of the first four
+// limits who is asked; else those asked are all that run:
 //
 //	up WHO [at WHO]           their tables show them reachable
 //	down WHO [as WHY] [at WHO]    unreachable; WHY: dead, hung, left, …
@@ -84,9 +84,9 @@ type pick struct {
 type stepKind uint8
 
 const (
-	at stepKind = iota + 1
-	by
-	from
+	stepAt stepKind = iota + 1
+	stepBy
+	stepFrom
 )
 
 // step is a line of the file.
