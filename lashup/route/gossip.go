@@ -51,6 +51,7 @@ const (
 	digestEvery = 10 * time.Second     // ± half
 	pullOver    = time.Second          // without an answer
 	pullLater   = 150 * time.Millisecond
+	pullAgain   = 5 * time.Second       // after a pull, unless the neighbour says by itself that it has news
 	tellAfter   = 60 * time.Millisecond // a pull, and what floods now has arrived
 	maxLinks    = 64
 	maxAsked    = 256              // nodes asked for that did not come yet
@@ -85,6 +86,7 @@ type link struct {
 	toldAt time.Duration
 	stale  bool          // its table differs from this one, and a pull must wait
 	pullAt time.Duration // when to pull from it, if it still differs
+	pulled time.Duration // when that was last done
 	bad    int
 	served int // bytes of repair since servedAt
 	since  time.Duration
@@ -243,7 +245,7 @@ func (g *Gossip) link(peer crux.NodeID) *link {
 
 // addLink gives the neighbour a free slot; nil if there is none.
 func (g *Gossip) addLink(peer crux.NodeID) *link {
-	l := &link{peer: peer, pullAt: never}
+	l := &link{peer: peer, pullAt: never, pulled: -pullAgain}
 	l.slot = slices.Index(g.links, nil)
 	switch {
 	case l.slot >= 0:

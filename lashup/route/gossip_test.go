@@ -121,15 +121,20 @@ func TestTablesConvergeUnderChurn(t *testing.T) {
 func TestAnIdleNodeIsQuiet(t *testing.T) {
 	w := formedWorld(t, 100, 6, false)
 	w.run(10 * time.Minute)
-	sum := 0
-	for _, b := range w.bytes {
-		sum += b
-	}
-	rate := float64(sum) / 600 / 100
+	rate := w.rate(10 * time.Minute)
 	t.Logf("%.1f bytes a second a node", rate)
 	if rate > 10 {
 		t.Errorf("%.1f bytes a second a node", rate)
 	}
+}
+
+// rate is the number of bytes a second that a node sent in the last d.
+func (w *world) rate(d time.Duration) float64 {
+	sum := 0
+	for _, b := range w.bytes {
+		sum += b
+	}
+	return float64(sum) / d.Seconds() / float64(len(w.peers))
 }
 
 func TestWhatWasForgottenStaysAway(t *testing.T) {
@@ -143,7 +148,11 @@ func TestWhatWasForgottenStaysAway(t *testing.T) {
 		p.allowed = func(id crux.NodeID) bool { return !gone(id) }
 		p.t.Forget(node(5))
 	}
+	clear(w.bytes)
 	w.run(time.Minute)
+	if rate := w.rate(time.Minute); rate > 100 {
+		t.Errorf("tables that differ for good cost %.0f bytes a second a node: %v", rate, w.bytes)
+	}
 	for i, p := range w.peers {
 		if i != 5 && (p.t.Get(node(5)) == nil) != (i < 20) {
 			t.Errorf("node %d has the row: %v", i, p.t.Get(node(5)) != nil)

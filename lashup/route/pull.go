@@ -57,7 +57,12 @@ func (g *Gossip) onDigest(l *link, m *Digest) {
 		return
 	}
 	if m.Answer {
-		l.pullAt = g.now + pullLater // it pulls from here now, and says so when it is done
+		// It pulls from here now, and says so when it is done. Tables that differ
+		// for longer (not everybody admits the same nodes) must not keep two
+		// neighbours busy.
+		if g.now-l.pulled >= pullAgain {
+			l.pullAt = g.now + pullLater
+		}
 		return
 	}
 	if l.told != g.t.hash || g.now-l.toldAt > pullOver {
@@ -71,7 +76,7 @@ func (g *Gossip) onDigest(l *link, m *Digest) {
 }
 
 func (g *Gossip) startPull(l *link) {
-	l.pullAt = never
+	l.pullAt, l.pulled = never, g.now
 	g.pull.from, g.pull.until = l, g.now+pullOver
 	g.send(l, &Buckets{g.t.buckets(bucketBits(min(g.t.n, int(l.count))))})
 }
