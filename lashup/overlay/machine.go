@@ -1,72 +1,128 @@
 package overlay
 
 import (
+	"slices"
 	"time"
 
 	"fulcrum.example/crux"
 )
 
-// Machine is one node's part in the overlay.
+// Machine is one node's part in the overlay. Its state is divided by subject,
+// each in the file of that name.
 type Machine struct {
 	cfg Config
 	p   Params
 	now time.Duration
+	due time.Duration // when Tick is to be called
 	out Ready
+
+	links   []*link       // link.go
+	active  []crux.NodeID // those whose link is active; never changed in place
+	passive []candidate   // passive.go
+	bans    []ban
+	fill    filling // fill.go
+	joins   bucket  // of joins that were taken
+	walks   bucket  // of walks that were passed on
+	shuffle shuffling
+	left    bool
 }
 
 // New makes a machine without neighbours. It begins to join when it is told of
 // contacts or of known nodes.
 func New(cfg Config, now time.Duration) *Machine {
-	return &Machine{cfg: cfg, p: cfg.Params.withDefaults(), now: now}
+	m := &Machine{cfg: cfg, p: cfg.Params.withDefaults(), now: now, due: never}
+	m.fill = filling{seekAt: never, dialFor: dialMin, aloneWait: aloneMin, busyWait: busyMin, seekWait: seekMin}
+	m.shuffle = shuffling{mean: min(firstShuffle, m.p.Shuffle)}
+	m.shuffle.at = now + m.jitter(m.shuffle.mean)
+	m.shuffle.seq = cfg.Rand.Uint32()
+	m.due = m.shuffle.at
+	return m
 }
 
-// Wins says which of two links stays that came up between the same two nodes,
-// one dialled by each: the one dialled by the node with the smaller ID.
-func Wins(self, peer crux.NodeID, dialled bool) bool { return dialled == (self.Compare(peer) < 0) }
-
-// Contacts names nodes to join through, in place of those named before.
-func (m *Machine) Contacts(now time.Duration, ids []crux.NodeID) Ready { return m.out }
-
-// Known names nodes that may be up: those kept on disk at the start, or the
-// members that lashup/route knows. They fill up the passive view.
-func (m *Machine) Known(now time.Duration, ids []crux.NodeID) Ready { return m.out }
-
-// LinkUp says that a link has come up, and who dialled it. A link that there was
-// with the peer is gone.
-func (m *Machine) LinkUp(now time.Duration, peer crux.NodeID, dialled bool) Ready { return m.out }
-
-// LinkDown says that a link broke, or that the peer closed it.
-func (m *Machine) LinkDown(now time.Duration, peer crux.NodeID) Ready { return m.out }
-
-// DialFailed says that a node could not be reached.
-func (m *Machine) DialFailed(now time.Duration, peer crux.NodeID) Ready { return m.out }
-
-// Receive takes in a message that came on the link with a peer.
-func (m *Machine) Receive(now time.Duration, peer crux.NodeID, msg Message) Ready { return m.out }
-
-// Drop takes a node out of both views, and does not try it before a time: the
-// detector's verdict. A node without neighbours may still come back by itself.
-func (m *Machine) Drop(now time.Duration, peer crux.NodeID, until time.Duration) Ready { return m.out }
-
-// Allow takes back a Drop: the node has been heard again.
-func (m *Machine) Allow(now time.Duration, peer crux.NodeID) Ready { return m.out }
-
-// Reach makes a node a neighbour, even if both have to let another go: it is
-// what joins two parts of the overlay. It is nothing for a neighbour, and for
-// one that is being asked.
-func (m *Machine) Reach(now time.Duration, peer crux.NodeID) Ready { return m.out }
-
 // Leave takes leave of the neighbours. The machine does nothing any more.
-func (m *Machine) Leave(now time.Duration) Ready { return m.out }
+func (m *Machine) Leave(now time.Duration) Ready {
+	m.begin(now)
+	for _, l := range slices.Clone(m.links) {
+		if l.state == active {
+			m.send(l.peer, &Disconnect{Leaving: true})
+		}
+		m.close(l)
+	}
+	m.left = true
+	return m.end()
+}
 
 // Tick does what is due.
-func (m *Machine) Tick(now time.Duration) Ready { return m.out }
+func (m *Machine) Tick(now time.Duration) Ready {
+	m.begin(now)
+	if m.left {
+		return m.end()
+	}
+	for _, l := range slices.Clone(m.links) {
+		if m.now >= l.until {
+			m.expire(l)
+		}
+	}
+	if m.now >= m.shuffle.at {
+		m.startShuffle()
+	}
+	return m.end()
+}
 
 // NextTick is when Tick has something to do again.
-func (m *Machine) NextTick() time.Duration { return 0 }
+func (m *Machine) NextTick() time.Duration { return m.due }
 
 // Active are the neighbours, in no order. The slice is never changed.
-func (m *Machine) Active() []crux.NodeID { return nil }
+func (m *Machine) Active() []crux.NodeID { return m.active }
 
 // Passive are the passive nodes, in no order. The slice is the caller's.
-func (m *Machine) Passive() []crux.NodeID { return nil }
+func (m *Machine) Passive() []crux.NodeID {
+	ids := make([]crux.NodeID, len(m.passive))
+	for i := range m.passive {
+		ids[i] = m.passive[i].id
+	}
+	return ids
+}
+
+func (m *Machine) begin(now time.Duration) {
+	m.now = max(m.now, now)
+	m.out = Ready{Sends: m.out.Sends[:0], Close: m.out.Close[:0], Dial: m.out.Dial[:0]}
+}
+
+// end looks for neighbours, if some are lacking, and sets the clock.
+func (m *Machine) end() Ready {
+	m.due = never
+	if !m.left {
+		m.due = min(m.shuffle.at, m.fillUp())
+		for _, l := range m.links {
+			m.due = min(m.due, l.until)
+		}
+	}
+	return m.out
+}
+
+func (m *Machine) send(to crux.NodeID, msg Message) {
+	m.out.Sends = append(m.out.Sends, Send{to, msg})
+}
+
+// jitter is a random time between d/2 and 3d/2.
+func (m *Machine) jitter(d time.Duration) time.Duration {
+	return d/2 + time.Duration(m.cfg.Rand.Int64N(int64(d)+1))
+}
+
+// bucket is a token bucket that was full at time 0.
+type bucket struct {
+	used float64
+	at   time.Duration
+}
+
+// take takes one token, if there is one.
+func (b *bucket) take(now time.Duration, rate, burst float64) bool {
+	b.used = max(0, b.used-rate*(now-b.at).Seconds())
+	b.at = now
+	if b.used+1 > burst {
+		return false
+	}
+	b.used++
+	return true
+}

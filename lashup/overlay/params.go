@@ -8,7 +8,7 @@ type Params struct {
 	Passive   int           // passive nodes at most (30)
 	Walk      int           // hops of a ForwardJoin, and of a Shuffle (ARWL: 6)
 	Mention   int           // hops left when a ForwardJoin's node is noted as passive (PRWL: 3)
-	Shuffle   time.Duration // the mean time between two shuffles (20 s, ±50%)
+	Shuffle   time.Duration // the mean time between two shuffles (30 s, ±50%)
 	JoinRate  float64       // joins a second that this node takes (10)
 	JoinBurst int           // at once (10)
 }
@@ -25,10 +25,51 @@ func (p Params) withDefaults() Params {
 	def(&p.Mention, 3)
 	def(&p.JoinBurst, 10)
 	if p.Shuffle == 0 {
-		p.Shuffle = 20 * time.Second
+		p.Shuffle = 30 * time.Second
 	}
 	if p.JoinRate == 0 {
 		p.JoinRate = 10
 	}
 	return p
 }
+
+// never is a time that does not come.
+const never = time.Duration(1<<63 - 1)
+
+// How long what may take.
+const (
+	dialMin    = 500 * time.Millisecond // for a dial; doubled when that was too short
+	dialMax    = 3 * time.Second
+	askFor     = 2 * time.Second        // for the peer to answer a Join or a Neighbour
+	incomeFor  = 2 * time.Second        // for a peer that dialled to say what it wants
+	hedgeAfter = 200 * time.Millisecond // a try that takes longer is not waited for any more
+	trailFor   = 5 * time.Second        // for the answer to a shuffle
+
+	aloneMin = 100 * time.Millisecond // between rounds of tries while alone
+	aloneMax = 8 * time.Second
+	busyMin  = 40 * time.Millisecond // after a refused join
+	busyMax  = time.Second
+	seekSoon = 150 * time.Millisecond // after a loss, or the first neighbour
+	seekMin  = 250 * time.Millisecond // between walks of a node that lacks neighbours
+	seekMax  = 20 * time.Second
+
+	firstShuffle = 2 * time.Second // the mean time to it; doubled each time up to Params.Shuffle
+)
+
+// Bounds.
+const (
+	parallel    = 2  // tries at a time
+	maxPending  = 8  // of them with those that take long
+	maxIncoming = 64 // peers that have not said yet what they want
+	roundTries  = 6  // in one round, while alone
+	lossTries   = 3  // passive nodes that are tried in place of a lost neighbour
+	anchors     = 2  // contacts that a node joins through
+	anchorTries = 6
+	busyTurns   = 4 // refused joins until a node that is alone insists
+	maxContacts = 32
+	maxBans     = 64
+	maxTrails   = 32
+	walkRate    = 200 // ForwardJoins and Shuffles a second that this node passes on, and at once
+	shuffleOwn  = 3   // of the active view in a shuffle (ka)
+	shufflePast = 4   // of the passive view (kp)
+)

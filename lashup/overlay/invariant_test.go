@@ -1,0 +1,40 @@
+package overlay
+
+import (
+	"fmt"
+	"slices"
+)
+
+// flaw says which of the machine's promises is broken, or nothing.
+func (m *Machine) flaw() string {
+	switch {
+	case len(m.active) > m.p.Active:
+		return fmt.Sprintf("%d neighbours", len(m.active))
+	case len(m.passive) > m.p.Passive:
+		return fmt.Sprintf("%d passive nodes", len(m.passive))
+	case slices.Contains(m.active, m.cfg.Self) || m.passiveIndex(m.cfg.Self) >= 0:
+		return "it is in its own view"
+	case m.count(active) != len(m.active):
+		return fmt.Sprintf("%d active links and %d neighbours", m.count(active), len(m.active))
+	case m.pending() > 2*maxPending || m.count(incoming) > maxIncoming:
+		return fmt.Sprintf("%d links pending, %d incoming", m.pending(), m.count(incoming))
+	}
+	seen := map[[8]byte]bool{}
+	for _, id := range append(m.Passive(), m.active...) {
+		if seen[id] {
+			return fmt.Sprintf("%s is in the views twice", id)
+		}
+		seen[id] = true
+	}
+	for i, l := range m.links {
+		switch {
+		case l.state == active && !slices.Contains(m.active, l.peer):
+			return fmt.Sprintf("the link to %s is active, the node not", l.peer)
+		case l.state != active && (l.until == never || l.until < m.now):
+			return fmt.Sprintf("the link to %s does not time out", l.peer)
+		case slices.ContainsFunc(m.links[i+1:], func(o *link) bool { return o.peer == l.peer }):
+			return fmt.Sprintf("there are two links to %s", l.peer)
+		}
+	}
+	return ""
+}
