@@ -38,8 +38,9 @@ type Cast struct {
 	tell     []*stored // to be announced
 	tellAt   time.Duration
 	missing  map[ID]*missing
-	waits    []*missing // the same, in the order in which they were missed, and some that are over
+	waits    []*missing    // the same, in the order in which they were missed, and some that are over
 	missAt   time.Duration // the first of them is due
+	grafted  time.Duration // when some were last asked for
 	onlys    int           // messages kept that are for some nodes only
 	shape    uint64        // of the graph, when those were last sent on
 	reviewAt time.Duration

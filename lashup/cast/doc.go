@@ -13,9 +13,11 @@
 // # What it guarantees
 //
 // A message is delivered at most once in a process's life, whatever copies come.
-// It is delivered to every node that is connected to the origin by live links,
-// directly or through others, within the time that messages are kept for repair
-// (10 s), unless queues overflow. A node that comes later gets nothing old.
+// It is delivered to every node that live links connect to the origin, directly
+// or through others, within the time that messages are kept for repair (10 s).
+// Links are streams: they carry everything in order, or break; what was lost with
+// one is repaired over the others, or over the next one. Beyond these bounds it is
+// best effort, and a node that comes later gets nothing old.
 //
 // Messages are signed by their origin's session key, so that no member can forge
 // another's, or change its topic, its payload, its options or whom it is for.

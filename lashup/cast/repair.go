@@ -11,6 +11,10 @@ import (
 // announcement waits so that it does not overtake the payload.
 const perSecond = 20 << 20
 
+// graftEvery is the least time between two rounds of asking, so that many missing
+// messages are asked for together.
+const graftEvery = 5 * time.Millisecond
+
 // tellLater has a message announced with the next ones.
 func (c *Cast) tellLater(s *stored) {
 	c.tell = append(c.tell, s)
@@ -135,7 +139,7 @@ func (c *Cast) miss(l *link, id ID) {
 		m = &missing{id: id, by: l, next: c.now + c.jitter(c.cfg.Params.Wait), left: 2 * sources}
 		c.missing[id] = m
 		c.waits = append(c.waits, m)
-		c.missAt = min(c.missAt, m.next)
+		c.missAt = min(c.missAt, max(m.next, c.grafted+graftEvery))
 	}
 	if len(m.from) < sources && !slices.Contains(m.from, l.peer) {
 		m.from = append(m.from, l.peer)
@@ -157,14 +161,14 @@ func (c *Cast) found(id ID) {
 // announced it; the next attempt asks the next one.
 func (c *Cast) graft() {
 	ask := make(map[crux.NodeID][]ID)
-	c.missAt = never
+	c.missAt, c.grafted = never, c.now
 	waits := c.waits[:0]
 	for _, m := range c.waits {
 		if !m.over && c.now >= m.next {
 			c.askFor(m, ask)
 		}
 		if !m.over {
-			c.missAt = min(c.missAt, m.next)
+			c.missAt = min(c.missAt, max(m.next, c.now+graftEvery))
 			waits = append(waits, m)
 		}
 	}
