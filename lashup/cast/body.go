@@ -1,7 +1,6 @@
 package cast
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
@@ -59,11 +58,9 @@ func (m *Body) meant(id crux.NodeID) bool {
 	if len(m.Only) == 0 {
 		return true
 	}
-	_, ok := slices.BinarySearchFunc(m.Only, id, compareID)
+	_, ok := slices.BinarySearchFunc(m.Only, id, crux.NodeID.Compare)
 	return ok
 }
-
-func compareID(a, b crux.NodeID) int { return bytes.Compare(a[:], b[:]) }
 
 func (m *Body) size() int {
 	n := m.ID.size() + 1 + 1 + len(m.Topic) + uvarintSize(uint64(m.TTL)) + idsSize(m.Roots) + idsSize(m.Only)
@@ -123,7 +120,7 @@ func (r *reader) body() *Body {
 		r.bad = true
 	}
 	for i := 1; i < len(m.Only); i++ {
-		r.bad = r.bad || compareID(m.Only[i-1], m.Only[i]) >= 0
+		r.bad = r.bad || m.Only[i-1].Compare(m.Only[i]) >= 0
 	}
 	return m
 }

@@ -101,7 +101,7 @@ func (id ID) String() string { return fmt.Sprintf("%s.%d.%d", id.Origin, id.Epoc
 
 // compare orders IDs by origin, incarnation and number.
 func (id ID) compare(o ID) int {
-	return cmp.Or(compareID(id.Origin, o.Origin), cmp.Compare(id.Epoch, o.Epoch), cmp.Compare(id.Seq, o.Seq))
+	return cmp.Or(id.Origin.Compare(o.Origin), cmp.Compare(id.Epoch, o.Epoch), cmp.Compare(id.Seq, o.Seq))
 }
 
 // Stats returns the counters.

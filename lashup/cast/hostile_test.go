@@ -112,7 +112,7 @@ func TestUndecodableMessagesAreRefused(t *testing.T) {
 	for i := range many {
 		many[i] = node(i)
 	}
-	slices.SortFunc(many, compareID)
+	slices.SortFunc(many, crux.NodeID.Compare)
 	for name, m := range map[string]Message{
 		"no hops":         &Push{Body: body(4, 1, 1, nil)},
 		"endless hops":    &Push{Body: body(4, 1, 1, nil), Hops: MaxTTL + 1},

@@ -96,6 +96,6 @@ func (c *Cast) fullLinks(bytes int) (full int) {
 // ordered gives the nodes ascending, each once.
 func ordered(ids []crux.NodeID) []crux.NodeID {
 	out := slices.Clone(ids)
-	slices.SortFunc(out, compareID)
+	slices.SortFunc(out, crux.NodeID.Compare)
 	return slices.Compact(out)
 }

@@ -74,13 +74,13 @@ func (a *Adjacency) Newer(o *Adjacency) bool {
 
 // Lists says whether id is among a's edges.
 func (a *Adjacency) Lists(id crux.NodeID) bool {
-	_, ok := slices.BinarySearchFunc(a.Edges, id, compareID)
+	_, ok := slices.BinarySearchFunc(a.Edges, id, crux.NodeID.Compare)
 	return ok
 }
 
 // CutOf gives the reason why a ended its edge to id, if it says so.
 func (a *Adjacency) CutOf(id crux.NodeID) (Why, bool) {
-	i, ok := slices.BinarySearchFunc(a.Cuts, id, func(c Cut, id crux.NodeID) int { return compareID(c.Node, id) })
+	i, ok := slices.BinarySearchFunc(a.Cuts, id, func(c Cut, id crux.NodeID) int { return c.Node.Compare(id) })
 	if !ok {
 		return Unreachable, false
 	}
@@ -99,8 +99,8 @@ func (a *Adjacency) SignedBytes() []byte {
 // Normalize sorts Edges and Cuts, as they must be before the adjacency is
 // signed.
 func (a *Adjacency) Normalize() {
-	slices.SortFunc(a.Edges, compareID)
-	slices.SortFunc(a.Cuts, func(x, y Cut) int { return compareID(x.Node, y.Node) })
+	slices.SortFunc(a.Edges, crux.NodeID.Compare)
+	slices.SortFunc(a.Cuts, func(x, y Cut) int { return x.Node.Compare(y.Node) })
 }
 
 // valid says what is wrong with a, or "".
@@ -127,7 +127,7 @@ func (a *Adjacency) wellFormed() string {
 		return "it lists itself"
 	}
 	for i, c := range a.Cuts {
-		if c.Why >= whys || i > 0 && compareID(a.Cuts[i-1].Node, c.Node) >= 0 {
+		if c.Why >= whys || i > 0 && a.Cuts[i-1].Node.Compare(c.Node) >= 0 {
 			return "its cuts are out of order"
 		}
 	}
@@ -136,7 +136,7 @@ func (a *Adjacency) wellFormed() string {
 
 func ascending(ids []crux.NodeID) bool {
 	for i := 1; i < len(ids); i++ {
-		if compareID(ids[i-1], ids[i]) >= 0 {
+		if ids[i-1].Compare(ids[i]) >= 0 {
 			return false
 		}
 	}
@@ -192,17 +192,6 @@ func stampOf(id crux.NodeID, epoch, clock uint64) uint64 {
 
 // number reads an ID as a big-endian number, so that numbers compare as IDs do.
 func number(id crux.NodeID) uint64 { return binary.BigEndian.Uint64(id[:]) }
-
-func compareID(a, b crux.NodeID) int {
-	x, y := number(a), number(b)
-	switch {
-	case x < y:
-		return -1
-	case x > y:
-		return 1
-	}
-	return 0
-}
 
 // mix is the finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): a
 // bijection that spreads every bit.

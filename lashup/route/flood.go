@@ -56,7 +56,7 @@ func (g *Gossip) onNews(l *link, m *News) {
 		}
 	}
 	if len(ask) > 0 {
-		slices.SortFunc(ask, compareID)
+		slices.SortFunc(ask, crux.NodeID.Compare)
 		ask = slices.Compact(ask)
 		if len(g.asked) > maxAsked {
 			g.asked = g.asked[:0] // they did not answer

@@ -131,6 +131,6 @@ func formed(n int) (*Table, *graph) {
 
 func sorted(ids []crux.NodeID) []crux.NodeID {
 	ids = slices.Clone(ids)
-	slices.SortFunc(ids, compareID)
+	slices.SortFunc(ids, crux.NodeID.Compare)
 	return ids
 }

@@ -161,7 +161,7 @@ func (r *reader) summary() *Summary {
 	m.Stamps = make([]Stamp, r.count(maxStamps, 10))
 	for i := range m.Stamps {
 		m.Stamps[i] = Stamp{r.node(), r.uvarint(), r.uvarint()}
-		r.bad = r.bad || i > 0 && compareID(m.Stamps[i-1].Node, m.Stamps[i].Node) >= 0
+		r.bad = r.bad || i > 0 && m.Stamps[i-1].Node.Compare(m.Stamps[i].Node) >= 0
 	}
 	return m
 }

@@ -130,7 +130,7 @@ func (g *Gossip) onBuckets(l *link, m *Buckets) {
 }
 
 func sortStamps(s []Stamp) {
-	slices.SortFunc(s, func(a, b Stamp) int { return compareID(a.Node, b.Node) })
+	slices.SortFunc(s, func(a, b Stamp) int { return a.Node.Compare(b.Node) })
 }
 
 func (g *Gossip) onSummary(l *link, m *Summary) {
@@ -172,7 +172,7 @@ func (g *Gossip) sendWant() {
 	}
 	if len(ask) > 0 {
 		p.until = g.now + pullOver
-		slices.SortFunc(ask, compareID) // a hostile summary may come in several disordered parts
+		slices.SortFunc(ask, crux.NodeID.Compare) // a hostile summary may come in several disordered parts
 		g.send(p.from, &Want{slices.Compact(ask)})
 		return
 	}

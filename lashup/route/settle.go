@@ -121,7 +121,7 @@ func (t *Table) Settle(now time.Duration) []Event {
 	}
 	if len(out) > 0 {
 		e.last = now
-		slices.SortFunc(out, func(a, b Event) int { return compareID(a.Node, b.Node) })
+		slices.SortFunc(out, func(a, b Event) int { return a.Node.Compare(b.Node) })
 	}
 	return out
 }

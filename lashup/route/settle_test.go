@@ -322,7 +322,7 @@ func TestEventsAreInOrder(t *testing.T) {
 	tb := fill(newTable(0), randomGraph(rand.New(rand.NewPCG(1, 1)), 40, 4))
 	tb.Settle(0)
 	got := tb.Settle(time.Second)
-	if len(got) != 39 || !slices.IsSortedFunc(got, func(a, b Event) int { return compareID(a.Node, b.Node) }) {
+	if len(got) != 39 || !slices.IsSortedFunc(got, func(a, b Event) int { return a.Node.Compare(b.Node) }) {
 		t.Errorf("%v", got)
 	}
 }

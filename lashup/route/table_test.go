@@ -52,7 +52,7 @@ func TestTwoAdjacenciesWithOneStampAreAConflict(t *testing.T) {
 func TestMalformedAdjacenciesAreRefused(t *testing.T) {
 	disorder := adjacency(1, 1, 2, 3)
 	slices.Reverse(disorder.Edges)
-	if compareID(disorder.Edges[0], disorder.Edges[1]) < 0 {
+	if disorder.Edges[0].Compare(disorder.Edges[1]) < 0 {
 		t.Fatal("they are in order")
 	}
 	twice := adjacency(1, 1, 2)

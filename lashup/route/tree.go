@@ -176,7 +176,7 @@ func (tr *Tree) Unreachable() []crux.NodeID {
 			out = append(out, tr.ids[i])
 		}
 	}
-	slices.SortFunc(out, compareID)
+	slices.SortFunc(out, crux.NodeID.Compare)
 	return out
 }
 
