@@ -30,7 +30,7 @@ func (m *Machine) flaw() string {
 		switch {
 		case l.state == active && !slices.Contains(m.active, l.peer):
 			return fmt.Sprintf("the link to %s is active, the node not", l.peer)
-		case l.state != active && (l.until == never || l.until < m.now):
+		case l.state != active && l.until > m.now+dialMax:
 			return fmt.Sprintf("the link to %s does not time out", l.peer)
 		case slices.ContainsFunc(m.links[i+1:], func(o *link) bool { return o.peer == l.peer }):
 			return fmt.Sprintf("there are two links to %s", l.peer)
