@@ -41,10 +41,12 @@
 // Close the driver reports nothing more of that link, not even its end.
 //
 // Two nodes may dial each other at a time. Then Wins says, alike on both sides,
-// which of the two connections stays; of two that one side dialled the later
-// stays, as that side knows nothing of the earlier. The driver that replaces a
-// link that it has reported calls LinkUp for the new one; LinkDown in between
-// is allowed, and not needed.
+// which of the two connections stays. Of two that one side dialled the later
+// stays, as that side knows nothing of the earlier; and one that has been up for
+// longer than handshakes take gives way to any, for the same reason. The driver
+// that replaces a link that it has reported calls LinkUp for the new one;
+// LinkDown in between is allowed, and not needed. To Dial where a dial is under
+// way is to go on with that.
 //
 // # What it guarantees
 //

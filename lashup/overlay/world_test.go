@@ -32,6 +32,7 @@ type node struct {
 	all   []crux.NodeID // contacts
 	lives int
 	dials int
+	turns int // changes of its active view
 }
 
 // conn is a link as the driver keeps it.
@@ -153,6 +154,9 @@ func (nd *node) Broken(now time.Duration, s *sim.Stream[Message], _ crux.Kind) {
 }
 
 func (nd *node) do(r Ready) {
+	if r.Changed {
+		nd.turns++
+	}
 	for _, s := range r.Sends {
 		if c := nd.conns[s.To]; c != nil && c.up {
 			c.stream.Send(s.Msg, s.Msg.Size()+frameOverhead)
