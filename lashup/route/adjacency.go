@@ -173,11 +173,10 @@ func (a *Adjacency) shape() uint64 {
 	}
 	h := mix(number(a.Node))
 	if a.Leaving {
-		h = mix(h + 1)
-	} else {
-		for _, e := range a.Edges {
-			h = mix(h ^ number(e))
-		}
+		h++
+	}
+	for _, e := range a.Edges {
+		h = mix(h ^ number(e))
 	}
 	a.shaped = max(h, 1)
 	return a.shaped

@@ -19,7 +19,9 @@
 // An edge is in the graph only if both ends list it in their newest adjacency, so
 // no node can claim an edge to another, and one side's word ends it. A node is
 // Up while the graph reaches it from here. It goes Down when nobody reachable
-// vouches for it any more: one half-dead neighbour cannot take it down.
+// vouches for it any more: one half-dead neighbour cannot take it down. A node
+// that says it is leaving is Down for the others, and carries none of their
+// traffic; its own still goes out.
 //
 // Two nodes with the same adjacencies compute the same tree for an origin.
 // Trees are of shortest paths (breadth first); ties go to the neighbour found

@@ -15,19 +15,46 @@ type pending struct {
 }
 
 type change struct {
-	i    uint32 // the row
-	have uint64 // slots that have it
-	bare bool   // who had the row before has its card
+	i    uint32        // the row
+	have uint64        // slots that have it
+	bare bool          // who had the row before has its card
+	at   time.Duration // not to go before
 }
 
-// add queues a change that the slots in have sent.
-func (q *pending) add(i uint32, have uint64, bare bool) {
-	k := slices.IndexFunc(q.rows, func(c change) bool { return c.i == i })
+// add queues a change that the slots in have sent. It takes the place of an
+// earlier one of the same row.
+func (q *pending) add(c change) {
+	k := slices.IndexFunc(q.rows, func(o change) bool { return o.i == c.i })
 	if k < 0 {
-		q.rows = append(q.rows, change{i, have, bare})
+		q.rows = append(q.rows, c)
 		return
 	}
-	q.rows[k].have, q.rows[k].bare = have, bare && q.rows[k].bare
+	c.bare = c.bare && q.rows[k].bare
+	q.rows[k] = c
+}
+
+// rates counts the changes of rows in the current second.
+type rates struct {
+	second time.Duration
+	of     map[uint32]int
+}
+
+// next counts a change of row i and says when it may flood on: now, or in the
+// next second if the row has changed too often in this one. So nobody makes the
+// others carry his changes without end; the newest of them arrives all the same.
+func (r *rates) next(now time.Duration, i uint32) time.Duration {
+	if s := now / time.Second; s != r.second {
+		r.second, r.of = s, nil
+	}
+	if r.of == nil {
+		r.of = make(map[uint32]int)
+	}
+	if n, ok := r.of[i]; ok || len(r.of) < maxRates {
+		if r.of[i] = n + 1; n >= maxChanges {
+			return (r.second + 1) * time.Second
+		}
+	}
+	return now
 }
 
 // seen notes that a slot has row i.
@@ -97,7 +124,7 @@ func (g *Gossip) known(l *link, i uint32, old, a *Adjacency) {
 		return
 	}
 	if !a.same(old) {
-		g.refuse(l)
+		g.stats.Bad++ // its owner's fault, not the neighbour's
 		return
 	}
 	g.queue.seen(i, l.slot)
@@ -134,23 +161,34 @@ func (g *Gossip) accept(l *link, a *Adjacency, flood bool) bool {
 	}
 	changed, err := g.t.Update(a)
 	if err != nil {
-		g.refuse(l)
+		g.stats.Bad++
 	}
 	if !changed {
 		return false
 	}
 	g.updated(old, a)
 	if flood {
-		g.queue.add(g.t.ix.find(a.Node), 1<<l.slot, sameCard(old, a))
-		g.queue.at = min(g.queue.at, g.now+hold(old, a))
+		g.floodOn(change{i: g.t.ix.find(a.Node), have: 1 << l.slot, bare: sameCard(old, a)}, hold(old, a))
 	}
 	return true
+}
+
+// floodOn queues a change that may wait for so long.
+func (g *Gossip) floodOn(c change, wait time.Duration) {
+	c.at = g.rates.next(g.now, c.i)
+	if c.at > g.now {
+		g.stats.Slowed++
+	}
+	g.queue.add(c)
+	g.queue.at = min(g.queue.at, max(c.at, g.now+wait))
 }
 
 // refuse counts what only a faulty or hostile neighbour sends on.
 func (g *Gossip) refuse(l *link) {
 	g.stats.Bad++
-	l.bad++
+	if l.bad++; l.bad == 1 {
+		l.badAt = g.now
+	}
 }
 
 func sameCard(old, a *Adjacency) bool { return old != nil && *old.Card == *a.Card }
@@ -175,46 +213,47 @@ func hold(old, a *Adjacency) time.Duration {
 	return holdNews
 }
 
-// flush sends the changes that wait to the neighbours that lack them.
+// flush sends the changes that are ripe to the neighbours that lack them.
 func (g *Gossip) flush() {
+	ripe, later := g.queue.rows[:0:0], g.queue.rows[:0]
+	g.queue.at = never
+	for _, c := range g.queue.rows {
+		if c.at > g.now {
+			later = append(later, c)
+			g.queue.at = min(g.queue.at, c.at)
+		} else if g.t.row(c.i) != nil {
+			ripe = append(ripe, c)
+		}
+	}
+	g.queue.rows = later
 	var last []Message
-	var lastOf []uint32 // the rows in last
+	var lastOf []change // in last
 	for _, l := range g.links {
 		if l == nil {
 			continue
 		}
-		var rows []uint32
-		for _, c := range g.queue.rows {
+		var rows []change
+		for _, c := range ripe {
 			if c.have&(1<<l.slot) == 0 {
-				rows = append(rows, c.i)
+				rows = append(rows, c)
 			}
 		}
-		if last == nil || !slices.Equal(rows, lastOf) {
-			last, lastOf = g.newsOf(l.slot), rows
+		if !slices.Equal(rows, lastOf) {
+			last, lastOf = g.newsOf(rows), rows
 		}
 		for _, m := range last {
 			g.send(l, m)
 		}
 	}
-	g.queue.rows = g.queue.rows[:0]
-	g.queue.at = never
 }
 
-// newsOf makes the messages for one slot.
-func (g *Gossip) newsOf(slot int) []Message {
-	out := []Message{}
-	m := new(News)
-	for _, c := range g.queue.rows {
-		a := g.t.row(c.i)
-		if c.have&(1<<slot) != 0 || a == nil {
-			continue
+// newsOf makes messages of changes.
+func (g *Gossip) newsOf(rows []change) (out []Message) {
+	for part := range slices.Chunk(rows, maxNews) {
+		m := &News{make([]Item, len(part))}
+		for k, c := range part {
+			m.Items[k] = Item{g.t.row(c.i), c.bare}
 		}
-		if len(m.Items) == maxNews {
-			out, m = append(out, m), new(News)
-		}
-		m.Items = append(m.Items, Item{a, c.bare})
-	}
-	if len(m.Items) > 0 {
 		out = append(out, m)
 	}
 	return out

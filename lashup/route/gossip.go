@@ -43,6 +43,7 @@ type GossipStats struct {
 	Stale  uint64 // and those that were known already
 	Pulled uint64 // rows taken in by repair
 	Bad    uint64 // adjacencies refused: forged, or two with one stamp
+	Slowed uint64 // changes that waited because their row changes all the time
 }
 
 // Times and bounds of gossip.
@@ -54,8 +55,11 @@ const (
 	pullAgain   = 5 * time.Second       // after a pull, unless the neighbour says by itself that it has news
 	tellAfter   = 60 * time.Millisecond // a pull, and what floods now has arrived
 	maxLinks    = 64
-	maxAsked    = 256              // nodes asked for that did not come yet
-	maxBad      = 16               // forged adjacencies from one neighbour
+	maxAsked    = 256 // nodes asked for that did not come yet
+	maxBad      = 16  // forged adjacencies from one neighbour within badEvery
+	badEvery    = 10 * time.Second
+	maxChanges  = 16               // of one row that flood on at once within a second
+	maxRates    = 128              // rows whose changes are counted
 	serveEvery  = 10 * time.Second // budget of repair for a neighbour:
 	serveBase   = 1 << 20          // bytes, and four times the database
 )
@@ -71,6 +75,7 @@ type Gossip struct {
 	stats GossipStats
 	links []*link // by slot; nil: free
 	queue pending
+	rates rates
 	asked []crux.NodeID // by Want, for news that came bare
 	pull  pulling
 	next  time.Duration // the periodic digest
@@ -87,7 +92,8 @@ type link struct {
 	stale  bool          // its table differs from this one, and a pull must wait
 	pullAt time.Duration // when to pull from it, if it still differs
 	pulled time.Duration // when that was last done
-	bad    int
+	bad    int           // forged adjacencies since badAt
+	badAt  time.Duration
 	served int // bytes of repair since servedAt
 	since  time.Duration
 }
@@ -147,8 +153,7 @@ func (g *Gossip) Publish(now time.Duration, a *Adjacency) (GossipReady, error) {
 		return g.end(), crux.Wrap(op, err)
 	}
 	g.updated(old, a)
-	g.queue.add(g.t.me, 0, sameCard(old, a))
-	g.queue.at = g.now
+	g.floodOn(change{i: g.t.me, bare: sameCard(old, a)}, 0)
 	g.runTimers()
 	return g.end(), nil
 }
@@ -157,7 +162,7 @@ func (g *Gossip) Publish(now time.Duration, a *Adjacency) (GossipReady, error) {
 func (g *Gossip) Receive(now time.Duration, peer crux.NodeID, m Message) GossipReady {
 	g.begin(now)
 	l := g.link(peer)
-	if l == nil || l.bad >= maxBad {
+	if l == nil || l.muted(g.now) {
 		return g.end()
 	}
 	switch m := m.(type) {
@@ -241,6 +246,15 @@ func (g *Gossip) link(peer crux.NodeID) *link {
 		}
 	}
 	return nil
+}
+
+// muted says whether the link sent so much forged that it is not heard for a
+// while.
+func (l *link) muted(now time.Duration) bool {
+	if l.bad > 0 && now-l.badAt >= badEvery {
+		l.bad = 0
+	}
+	return l.bad >= maxBad
 }
 
 // addLink gives the neighbour a free slot; nil if there is none.

@@ -56,10 +56,56 @@ func TestANeighbourThatForgesIsNotHeardForLong(t *testing.T) {
 	if checks > maxBad {
 		t.Errorf("%d signatures were checked", checks)
 	}
-	p.done(p.g.LinkDown(w.now, node(1)))
-	p.done(p.g.LinkUp(w.now, node(1)))
-	if r := send(&News{[]Item{{adjacency(7, 5000, 1), false}}}); len(r.Updated) != 1 {
-		t.Error("over another link it is not heard")
+	if r := send(&News{[]Item{{adjacency(7, 5000, 1), false}}}); len(r.Updated) != 0 {
+		t.Error("it is still heard")
+	}
+	w.now += badEvery
+	if r := send(&News{[]Item{{adjacency(7, 5001, 1), false}}}); len(r.Updated) != 1 {
+		t.Error("later it is not heard again")
+	}
+}
+
+func TestWhoSaysTwoThingsHarmsNobodyElse(t *testing.T) {
+	_, p, send := attack(t, 8)
+	for i := range uint64(50) { // node 7 tells everybody else something else
+		if _, err := p.t.Update(adjacency(7, 1000+i, 2)); err != nil {
+			t.Fatal(err)
+		}
+		send(&News{[]Item{{adjacency(7, 1000+i, 3), false}}})
+	}
+	if r := send(&News{[]Item{{adjacency(1, 5000, 0), false}}}); len(r.Updated) != 1 {
+		t.Error("the neighbour that passed it on is not heard any more")
+	}
+}
+
+func TestWhoChangesAllTheTimeIsSlowedDown(t *testing.T) {
+	w, p, send := attack(t, 9)
+	w.now = 100 * time.Second
+	out, last := 0, uint64(0)
+	count := func(r GossipReady) {
+		for _, s := range r.Sends {
+			if m, ok := s.Msg.(*News); ok && s.To != node(1) {
+				for _, it := range m.Items {
+					if it.Adjacency.Node == node(1) {
+						out, last = out+1, it.Adjacency.Clock
+					}
+				}
+			}
+		}
+	}
+	for i := range uint64(3000) {
+		w.now += ms
+		cut := withCuts(adjacency(1, 1, 0), 1000+i, Cut{node(100 + int(i)), Dead}) // always something urgent
+		count(send(&News{[]Item{{cut, false}}}))
+		if i%3 == 0 {
+			other := withCuts(adjacency(2, 1, 0), 1000+i, Cut{node(100 + int(i)), Dead})
+			count(send(&News{[]Item{{other, false}}})) // what others say does not carry it along
+		}
+	}
+	w.now += time.Second
+	count(p.g.Tick(w.now))
+	if most := 4 * (maxChanges + 1) * (len(w.g.edges[0]) - 1); out > most || last != 3999 || p.g.Stats().Slowed == 0 {
+		t.Errorf("3,000 changes in 3 s went on as %d, not %d; the last is %d", out, most, last)
 	}
 }
 

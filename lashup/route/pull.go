@@ -108,8 +108,14 @@ func (g *Gossip) serve(l *link, bytes int) bool {
 	return l.served <= serveBase+4*g.t.bytes
 }
 
+// leastServed is what the work for a request counts as, in bytes.
+const leastServed = 1 << 10
+
 // onBuckets answers with the stamps of the rows in buckets that differ.
 func (g *Gossip) onBuckets(l *link, m *Buckets) {
+	if !g.serve(l, leastServed) {
+		return
+	}
 	k := log2(len(m.Sums))
 	sums := g.t.buckets(k)
 	var stamps []Stamp

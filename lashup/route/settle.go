@@ -187,7 +187,7 @@ func (t *Table) hasten(i uint32, now time.Duration) bool {
 func (t *Table) settleAll(now time.Duration) (out []Event) {
 	e := &t.events
 	next := t.cache.partition(t)
-	me := next.of(t.me)
+	me := t.partOf(next)
 	changed := t.cache.diff(diffKey{e.settled, next, e.me, me})
 	for i := range e.odd {
 		if !slices.Contains(changed, i) { // both are short where there are odd ones
@@ -205,6 +205,19 @@ func (t *Table) settleAll(now time.Duration) (out []Event) {
 		e.wait = min(2*e.wait, settleMost)
 	}
 	return out
+}
+
+// partOf is the part that this node sees the others from. If it is leaving, it is
+// in none of theirs any more, but still sees what its neighbours see.
+func (t *Table) partOf(p *partition) uint32 {
+	if a := t.row(t.me); a != nil && a.Leaving {
+		for _, v := range t.ix.edges(a) {
+			if v != none && t.joined(t.me, v) {
+				return p.of(v)
+			}
+		}
+	}
+	return p.of(t.me)
 }
 
 // settleOne moves one node to its new state.

@@ -145,6 +145,26 @@ func TestWhoSaysThatItLeavesHasLeftAtOnce(t *testing.T) {
 	}
 }
 
+func TestWhoLeavesStillSeesTheOthersAndSends(t *testing.T) {
+	w, g := ring(6)
+	a := g.next(0)
+	a.Leaving = true
+	must(t, w.Table, sign(a))
+	w.to(w.now + time.Second)
+	if got := w.take(); len(got) != 0 || w.Reachable() != 5 {
+		t.Errorf("%d are reachable: %v", w.Reachable(), got)
+	}
+	if d := w.Tree(node(0)).Distance(node(3)); d != 3 {
+		t.Errorf("its own tree has 3 at %d", d)
+	}
+	if d := w.Tree(node(1)).Distance(node(0)); d != Infinity {
+		t.Errorf("another's tree has it at %d", d)
+	}
+	if d := w.Tree(node(1)).Distance(node(5)); d != 4 {
+		t.Errorf("others send through it: from 1 to 5 it is %d", d)
+	}
+}
+
 func TestAFlapWithinTheWindowIsNoEvent(t *testing.T) {
 	w, g := ring(6)
 	w.drop(t, g, 2, 3, Asymmetric)

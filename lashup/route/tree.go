@@ -48,8 +48,8 @@ func buildTree(t *Table, origin uint32) *Tree {
 		u := tr.order[k]
 		tr.first[u] = uint32(len(tr.order))
 		a := t.row(u)
-		if !carries(a) {
-			continue // only the origin itself can be so
+		if a == nil {
+			continue // only the origin can have none; if it is leaving, it still sends
 		}
 		for _, v := range t.ix.edges(a) {
 			if v != none && tr.dist[v] == Infinity && t.joined(u, v) {
