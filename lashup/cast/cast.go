@@ -16,8 +16,9 @@ const never = time.Duration(math.MaxInt64)
 // Bounds of a Cast's tables.
 const (
 	maxLinks = 64
-	maxBad   = 16 // forged or malformed messages from one neighbour
-	sources  = 8  // neighbours remembered for a missing message
+	maxBad   = 16 // forged or malformed messages from one neighbour within badEvery
+	badEvery = 10 * time.Second
+	sources  = 8 // neighbours remembered for a missing message
 )
 
 // Cast is one node's part in multicasting.
@@ -50,12 +51,22 @@ type Cast struct {
 type link struct {
 	peer    crux.NodeID
 	slot    int
-	bad     int
+	bad     int // forged or malformed messages since badAt
+	badAt   time.Duration
 	waiting int // missing messages that it was the first to announce
 	served  budget
 }
 
 func (l *link) bit() uint64 { return 1 << l.slot }
+
+// muted says whether the link sent so much that was forged that it is not heard
+// for a while.
+func (l *link) muted(now time.Duration) bool {
+	if l.bad > 0 && now-l.badAt >= badEvery {
+		l.bad = 0
+	}
+	return l.bad >= maxBad
+}
 
 // stored is a message that is kept for repair.
 type stored struct {
@@ -136,7 +147,7 @@ func (c *Cast) Neighbours(now time.Duration, peers []crux.NodeID) Ready {
 func (c *Cast) Receive(now time.Duration, peer crux.NodeID, m Message) Ready {
 	c.begin(now)
 	l := c.link(peer)
-	if l == nil || l.bad >= maxBad {
+	if l == nil || l.muted(c.now) {
 		return c.out
 	}
 	switch m := m.(type) {

@@ -176,6 +176,27 @@ func TestANeighbourThatForgesIsNotHeardForLong(t *testing.T) {
 	if checks > maxBad {
 		t.Errorf("%d signatures were checked", checks)
 	}
+	w.run(badEvery)
+	if r := send(push(body(4, 1, 5000, nil))); len(r.Delivered) != 1 {
+		t.Error("later it is not heard again")
+	}
+}
+
+func TestOfTwoMessagesWithOneNumberTheFirstStays(t *testing.T) {
+	w, send := attack(t)
+	roots := func(b *Body) { b.Roots = nodes(4, 3) }
+	send(push(body(4, 1, 1, roots)))
+	for i := range 50 {
+		other := push(body(4, 1, 1, func(b *Body) { roots(b); b.Payload = []byte{byte(i)} }))
+		other.Root = 1
+		if r := send(other); len(r.Delivered)+len(r.Sends) > 0 {
+			t.Fatal("the second was taken")
+		}
+	}
+	if r := send(push(body(3, 1, 1, nil))); len(r.Delivered) != 1 {
+		t.Error("the neighbour that passed it on is not heard any more")
+	}
+	w.run(time.Second)
 }
 
 func TestFalseAnnouncementsCostLittle(t *testing.T) {

@@ -60,7 +60,7 @@ func (c *Cast) onPush(l *link, m *Push) {
 	if s := c.store[b.ID]; s != nil {
 		c.stats.Duplicate++
 		s.have |= l.bit()
-		if s.roots&(1<<m.Root) == 0 && c.sameBody(l, s.body, b) {
+		if s.roots&(1<<m.Root) == 0 && c.sameBody(s.body, b) {
 			c.push(s, m.Root) // the copy of another root
 		}
 		return
@@ -87,10 +87,11 @@ func (c *Cast) onPush(l *link, m *Push) {
 }
 
 // sameBody says whether a further copy has the body that was verified. If not,
-// somebody changed it on the way.
-func (c *Cast) sameBody(l *link, a, b *Body) bool {
+// it was changed on the way, or its origin made two of one number; the first
+// stays.
+func (c *Cast) sameBody(a, b *Body) bool {
 	if a != b && (a.Sig != b.Sig || !slices.Equal(a.Roots, b.Roots)) {
-		c.refuse(l)
+		c.stats.Bad++
 		return false
 	}
 	return true
@@ -129,7 +130,9 @@ func (c *Cast) verify(l *link, b *Body) bool {
 // refuse counts what only a faulty or hostile neighbour sends on.
 func (c *Cast) refuse(l *link) {
 	c.stats.Bad++
-	l.bad++
+	if l.bad++; l.bad == 1 {
+		l.badAt = c.now
+	}
 }
 
 // push sends a copy on along the tree of one of its roots: to all neighbours in
