@@ -15,11 +15,17 @@ const MaxNodes = 1 << 15
 // maxTombs bounds what a table remembers of rows that it forgot.
 const maxTombs = 4096
 
-// chunk is a run of rows. Tables share chunks until one of them writes.
+// chunk is a run of rows. Tables share chunks until one of them writes. They are
+// small, so that a change copies little.
 type chunk struct {
 	owner *Table // who may write; nil: it is shared
-	rows  [256]*Adjacency
+	rows  [1 << chunkBits]*Adjacency
 }
+
+const (
+	chunkBits = 6
+	chunkMask = 1<<chunkBits - 1
+)
 
 // Table holds the newest adjacency of each node: some 8 bytes a node beside the
 // adjacencies themselves. It belongs to one node, Self, from which reachability
@@ -170,14 +176,14 @@ func (t *Table) put(i uint32, old, a *Adjacency) {
 }
 
 func (t *Table) row(i uint32) *Adjacency {
-	if c := i >> 8; c < uint32(len(t.chunks)) {
-		return t.chunks[c].rows[i&255]
+	if c := i >> chunkBits; c < uint32(len(t.chunks)) {
+		return t.chunks[c].rows[i&chunkMask]
 	}
 	return nil
 }
 
 func (t *Table) set(i uint32, a *Adjacency) {
-	k := int(i >> 8)
+	k := int(i >> chunkBits)
 	for len(t.chunks) <= k {
 		t.chunks = append(t.chunks, &chunk{owner: t})
 	}
@@ -186,7 +192,7 @@ func (t *Table) set(i uint32, a *Adjacency) {
 		c = &chunk{owner: t, rows: c.rows}
 		t.chunks[k] = c
 	}
-	c.rows[i&255] = a
+	c.rows[i&chunkMask] = a
 }
 
 // carries says whether row a may be part of paths, and edges of the graph.
