@@ -56,11 +56,15 @@ const (
 	// mendHelp.
 	mendLimit = 2 * time.Second
 	mendHelp  = 500 * time.Millisecond
+	// renewLimit is how long two nodes whose link was made anew may take to
+	// agree that they are still neighbours.
+	renewLimit = time.Second
 	// avoidFor is how long a neighbour that was found dead is not tried again,
 	// unless it is heard of before.
 	avoidFor = 30 * time.Second
 	// saveEvery is the least time between two wishes to save.
 	saveEvery = 10 * time.Second
+	saveFirst = 3 * time.Second
 	maxSaved  = 64
 	// askEvery is how often a node that this one cut off, and others reach, is
 	// asked again.

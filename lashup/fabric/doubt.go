@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"slices"
 	"time"
 
 	"fulcrum.example/crux"
@@ -52,8 +53,10 @@ func (m *Machine) answered(r *detect.Result) {
 	switch r.State {
 	case detect.Alive:
 		m.clearCut(r.Node)
+		m.again(r.Node)
 	case detect.Asymmetric:
-		if s, _ := m.table.State(r.Node); s == route.Up {
+		// Of a neighbour the detector gives a verdict.
+		if s, _ := m.table.State(r.Node); s == route.Up && !slices.Contains(m.edges, r.Node) {
 			m.setCut(r.Node, route.Asymmetric)
 		}
 	}
@@ -71,6 +74,16 @@ func (m *Machine) ask() {
 			m.inquire(c.node)
 		}
 	}
+}
+
+// Reach makes a node a neighbour, even if both have to let another go for it: for
+// drivers that know of a part of the bloc that this node does not reach.
+func (m *Machine) Reach(now time.Duration, id crux.NodeID) Ready {
+	m.begin(now)
+	if !m.leaving && m.members.Has(id) {
+		m.overlaid(m.overlay.Reach(m.now, id))
+	}
+	return m.end()
 }
 
 // heal tries to reach nodes that are cut off from here.

@@ -13,27 +13,38 @@ import (
 )
 
 // link is what this machine knows of a link to a peer. One that broke, to an
-// active neighbour that may be well, is kept until it is made anew.
+// active neighbour that may be well, is kept until it is made anew; and until the
+// two have agreed again to be neighbours, it counts as if they had.
 type link struct {
 	up      bool
 	dialled bool // by this node
 	helped  bool // broken: the other side should have dialled, and did not
 	since   time.Duration
+	renewed bool // the peer was a neighbour by the link before
 }
 
 // LinkUp tells of a new link: dialled says that this node made it. Of two links
 // to one peer the driver keeps what overlay.Wins says; when it replaces one that
-// it has reported, it calls LinkUp again, without LinkDown.
+// it has reported, it calls LinkUp again, without LinkDown. The link of who is no
+// member is closed.
 func (m *Machine) LinkUp(now time.Duration, peer crux.NodeID, dialled bool) Ready {
 	m.begin(now)
+	if m.members != nil && !m.members.Has(peer) {
+		m.out.Close = append(m.out.Close, peer)
+		m.overlaid(m.overlay.DialFailed(m.now, peer))
+		return m.end()
+	}
+	renewed := slices.Contains(m.edges, peer)
 	if l := m.links[peer]; l != nil {
 		if !l.up {
 			m.stats.Mended++
 		}
 		m.detach(peer)
 	}
-	m.links[peer] = &link{up: true, dialled: dialled, since: m.now}
-	m.dirty = true
+	m.links[peer] = &link{up: true, dialled: dialled, since: m.now, renewed: renewed}
+	if m.dirty = true; renewed {
+		m.mendAt = min(m.mendAt, m.now+renewLimit)
+	}
 	m.overlaid(m.overlay.LinkUp(m.now, peer, dialled))
 	return m.end()
 }
@@ -63,6 +74,7 @@ func (m *Machine) LinkDown(now time.Duration, peer crux.NodeID) Ready {
 	l.up, l.since, m.dirty = false, m.now, true
 	m.mendAt = min(m.mendAt, m.now+mendHelp)
 	m.detected(m.detect.LinkLost(m.now, peer))
+	m.inquire(peer) // the answer, if there is one, has the link made anew
 	return m.end()
 }
 
@@ -100,7 +112,11 @@ func (m *Machine) mend() {
 	m.mendAt = never
 	for _, id := range slices.SortedFunc(maps.Keys(m.links), crux.NodeID.Compare) {
 		switch l := m.links[id]; {
+		case l.up && l.renewed && m.now < l.since+renewLimit:
+			m.mendAt = min(m.mendAt, l.since+renewLimit)
 		case l.up:
+			m.dirty = m.dirty || l.renewed
+			l.renewed = false
 		case m.now >= l.since+mendLimit:
 			m.drop(id)
 		case m.now >= l.since+mendHelp && !l.helped && !l.dialled:

@@ -39,7 +39,9 @@ type Machine struct {
 	peers  []crux.NodeID // those with a link; ascending
 	mendAt time.Duration
 
-	members *Members // members.go; nil: the flock has not said yet
+	// members.go
+	members *Members // nil: the flock has not said yet
+	evicted map[crux.NodeID]struct{}
 
 	// publish.go: what this node says of itself.
 	own       *route.Adjacency
@@ -96,8 +98,8 @@ func newMachine(cfg Config, now time.Duration) *Machine {
 	return &Machine{
 		cfg: cfg, id: id, rand: cfg.Rand, now: now, due: never, clock: cfg.Clock,
 		own:   &route.Adjacency{Node: id, Epoch: cfg.Card.Epoch, Card: cfg.Card},
-		links: map[crux.NodeID]*link{}, mendAt: never, published: now - publishGap, publishAt: never,
-		asked: map[uint64]crux.NodeID{}, askAt: never, saveAt: now + saveEvery,
+		links: map[crux.NodeID]*link{}, evicted: map[crux.NodeID]struct{}{}, mendAt: never, published: now - publishGap, publishAt: never,
+		asked: map[uint64]crux.NodeID{}, askAt: never, saveAt: now + saveFirst,
 	}
 }
 

@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -64,6 +65,7 @@ func (m *Machine) Members(now time.Duration, list *Members) Ready {
 	before := m.members
 	m.members = list
 	m.evict()
+	m.readmit()
 	fresh := m.fresh(before)
 	m.overlaid(m.overlay.Contacts(m.now, list.contacts))
 	if len(fresh) > 0 {
@@ -99,6 +101,17 @@ func (m *Machine) evict() {
 		m.dirty = true
 		m.clearCut(id)
 		m.table.Forget(id)
+		m.evicted[id] = struct{}{}
+	}
+}
+
+// readmit lets those come back that were evicted and are members again.
+func (m *Machine) readmit() {
+	for _, id := range slices.SortedFunc(maps.Keys(m.evicted), crux.NodeID.Compare) {
+		if m.members.Has(id) {
+			delete(m.evicted, id)
+			m.overlaid(m.overlay.Allow(m.now, id))
+		}
 	}
 }
 

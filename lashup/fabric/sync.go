@@ -28,6 +28,12 @@ func (m *Machine) resync() {
 		edges = append(edges, id)
 		if l.up {
 			peers = append(peers, id)
+			l.renewed = false
+		}
+	}
+	for _, id := range m.edges {
+		if l := m.links[id]; l != nil && l.renewed && !slices.Contains(edges, id) {
+			edges = append(edges, id)
 		}
 	}
 	slices.SortFunc(edges, crux.NodeID.Compare)

@@ -48,7 +48,9 @@ func (p *play) one(nd *Node, a *action) {
 		if nd.F != nil {
 			nd.Crash()
 		}
-		delete(p.w.gone, nd.ID)
+		if p.w.gone[nd.ID] {
+			p.w.Admit(nd)
+		}
 		nd.Start()
 	case "kill":
 		nd.Kill()

@@ -96,6 +96,7 @@ func (w *World) join(a, b *Node) {
 			}
 		}
 	}
+	take(a, a.F.Reach(now, b.ID))
 	take(b, b.F.LinkUp(now, a.ID, false))
 	take(a, a.F.LinkUp(now, b.ID, true))
 	for ; len(queue) > 0; queue = queue[1:] {

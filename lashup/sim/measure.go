@@ -104,7 +104,7 @@ func (w *World) seen(nd *Node, e *route.Event) {
 	case before == all:
 		w.tally.full--
 	}
-	if e.To != route.Down {
+	if e.To != route.Down || e.From != route.Up {
 		return
 	}
 	x := w.byID[e.Node]
