@@ -36,10 +36,16 @@ type listener struct {
 	topics []string
 
 	mu     sync.Mutex
-	queue  []cast.Delivery
+	queue  []heard
 	bytes  int
 	missed uint64
 	more   chan struct{} // holds a token when the queue may have something
+}
+
+// heard is a message for a listener, and how many it has missed by then.
+type heard struct {
+	cast.Delivery
+	missed uint64
 }
 
 // listen adds a listener. Errors: Exhausted.
@@ -95,7 +101,7 @@ func (l *listener) put(d cast.Delivery) {
 		l.missed++
 		return
 	}
-	l.queue = append(l.queue, d)
+	l.queue = append(l.queue, heard{d, l.missed})
 	l.bytes += len(d.Payload)
 	select {
 	case l.more <- struct{}{}:
@@ -103,11 +109,11 @@ func (l *listener) put(d cast.Delivery) {
 	}
 }
 
-// take gives what is queued, and how many were missed before the first of it
-// that follows; more is to be waited for when there is nothing.
-func (l *listener) take() (all []cast.Delivery, missed uint64) {
+// take gives what is queued.
+func (l *listener) take() []heard {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	all, l.queue, l.bytes = l.queue, nil, 0
-	return all, l.missed
+	all := l.queue
+	l.queue, l.bytes = nil, 0
+	return all
 }

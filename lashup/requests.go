@@ -51,12 +51,11 @@ func newRequests(epoch uint64) *requests {
 }
 
 // do applies a write by apply, unless it was applied already. safe says that
-// applying it twice is as once. kept says whether an error is the answer to keep;
-// otherwise nothing was done, and the write may come again.
-func (r *requests) do(ctx context.Context, id *pb.RequestID, safe bool, apply func() (version uint64, err error, kept bool)) (uint64, error) {
+// applying it twice is as once. An error of apply says that nothing was done, and
+// the write may come again.
+func (r *requests) do(ctx context.Context, id *pb.RequestID, safe bool, apply func() (version uint64, err error)) (uint64, error) {
 	if id == nil {
-		v, err, _ := apply()
-		return v, err
+		return apply()
 	}
 	o, mine, err := r.begin(id, safe)
 	if err != nil {
@@ -70,17 +69,18 @@ func (r *requests) do(ctx context.Context, id *pb.RequestID, safe bool, apply fu
 			return 0, crux.Wrap("write", ctx.Err())
 		}
 	}
-	kept := false
-	defer func() { // whatever becomes of apply, others that wait are told
-		if !kept {
+	done := false
+	defer func() { // also when apply panics, others that wait are told
+		if !done {
 			r.forget(id)
 			if o.err == nil {
-				o.err = errHandover()
+				o.err = crux.Errorf("write", crux.Internal, "the write failed; the log says why")
 			}
 		}
 		close(o.ended)
 	}()
-	o.version, o.err, kept = apply()
+	o.version, o.err = apply()
+	done = o.err == nil
 	return o.version, o.err
 }
 
@@ -120,8 +120,7 @@ func (r *requests) begin(id *pb.RequestID, safe bool) (o *outcome, mine bool, er
 	return o, true, nil
 }
 
-// add remembers a client; the one that wrote longest ago makes room, unless it
-// has a write under way.
+// add remembers a client; the one that wrote longest ago makes room.
 func (r *requests) add(id clientID) *clientWrites {
 	if len(r.clients) >= maxClients {
 		var oldest clientID
@@ -175,10 +174,8 @@ type savedClient struct {
 }
 
 type savedWrite struct {
-	Number  uint64    `json:"number"`
-	Version uint64    `json:"version,omitempty"`
-	Kind    crux.Kind `json:"kind,omitempty"`
-	Error   string    `json:"error,omitempty"`
+	Number  uint64 `json:"number"`
+	Version uint64 `json:"version"`
 }
 
 // save gives what is remembered. No write may be under way.
@@ -189,11 +186,7 @@ func (r *requests) save() ([]byte, error) {
 	for id, c := range r.clients {
 		s := savedClient{ID: id, Floor: c.floor, Used: c.used}
 		for n, o := range c.byNum {
-			w := savedWrite{Number: n, Version: o.version}
-			if o.err != nil {
-				w.Kind, w.Error = crux.KindOf(o.err), o.err.Error()
-			}
-			s.Ended = append(s.Ended, w)
+			s.Ended = append(s.Ended, savedWrite{n, o.version})
 		}
 		out.Clients = append(out.Clients, s)
 	}
@@ -213,11 +206,7 @@ func loadRequests(epoch uint64, b []byte) (*requests, error) {
 	for _, s := range in.Clients {
 		c := &clientWrites{floor: s.Floor, used: s.Used, byNum: make(map[uint64]*outcome, len(s.Ended))}
 		for _, w := range s.Ended {
-			o := &outcome{ended: ended, version: w.Version}
-			if w.Error != "" {
-				o.err = crux.Errorf("", w.Kind, "%s", w.Error)
-			}
-			c.byNum[w.Number] = o
+			c.byNum[w.Number] = &outcome{ended: ended, version: w.Version}
 		}
 		r.clients[s.ID] = c
 		r.clock = max(r.clock, s.Used)

@@ -1,0 +1,41 @@
+package lashup
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/crux/rpc"
+	pb "fulcrum.example/protos/lashup"
+)
+
+// api is what the handlers of all three services share.
+type api struct {
+	inst     crux.Inst
+	epoch    uint64
+	since    time.Time
+	net      network
+	store    storage
+	hub      *hub
+	gate     *gate
+	requests *requests
+	// local says whether a caller is on this node.
+	local func(ctx context.Context) bool
+}
+
+// register adds the services to a server.
+func (a *api) register(r grpc.ServiceRegistrar) {
+	pb.RegisterFabricServer(r, fabricAPI{api: a})
+	pb.RegisterStoreServer(r, storeAPI{api: a})
+	pb.RegisterMulticastServer(r, multicastAPI{api: a})
+}
+
+// fromNode makes api.local for a node, by the endpoint keys of callers.
+func fromNode(id crux.NodeID) func(context.Context) bool {
+	return func(ctx context.Context) bool {
+		p, ok := rpc.PeerFrom(ctx)
+		return ok && p.Node == id
+	}
+}
