@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"fulcrum.example/confab/seal"
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/bloc"
 	"fulcrum.example/flock"
@@ -130,11 +131,11 @@ func (c *core) receive(now time.Duration, in inbound) {
 		c.apply(c.machine.AddHint(now, crux.Hint{From: in.from, Text: in.hint}))
 		return
 	case in.sealed != nil:
-		var v packet.Verdict
+		var v seal.Verdict
 		in.message, v = c.open(now, &in)
 		in.sealed.free()
 		c.n.counters.Add(v)
-		if v != packet.Accepted {
+		if v != seal.Accepted {
 			return
 		}
 	default:
@@ -148,15 +149,15 @@ func (c *core) receive(now time.Duration, in inbound) {
 }
 
 // open opens a packet that was sealed pairwise.
-func (c *core) open(now time.Duration, in *inbound) (flock.Message, packet.Verdict) {
+func (c *core) open(now time.Duration, in *inbound) (flock.Message, seal.Verdict) {
 	peer := c.machine.Peer(in.header.Sender)
 	body, v := c.pairs.Open(now, &in.header, in.sealed.bytes(), peer)
-	if v != packet.Accepted {
+	if v != seal.Accepted {
 		return nil, v
 	}
 	m, err := packet.DecodeBody(in.header.Kind, body)
 	if err != nil {
-		return nil, packet.BadBody
+		return nil, seal.BadBody
 	}
 	return m, c.n.records.check(now, &in.header, m)
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"fulcrum.example/confab/seal"
 	"fulcrum.example/confab/udp"
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/bloc"
@@ -147,7 +148,7 @@ func newSenderOf(t testing.TB, w *world, key ed25519.PrivateKey, at netip.AddrPo
 	if err != nil {
 		t.Fatal(err)
 	}
-	scope := packet.Scope{Bloc: "rack7", Name: "main"}
+	scope := seal.Scope{Bloc: "rack7", Name: "main"}
 	r := &flock.Record{
 		ID: crux.NodeIDOf(pub(key)), Key: [32]byte(pub(key)), Addr: at, Incarnation: 1, Seq: 1,
 		Exchange: [32]byte(x.PublicKey().Bytes()),
@@ -199,7 +200,7 @@ func TestAFloodFromStrangersCostsConstantMemory(t *testing.T) {
 			// With another key, with a right length and version but nothing
 			// behind, and as Pair packets of nobody.
 			b := make([]byte, 200)
-			copy(b, []byte{packet.Version, byte(flock.KindHello), 0, 200})
+			copy(b, []byte{seal.Version, byte(flock.KindHello), 0, 200})
 			if i%2 == 1 {
 				b[1] = byte(flock.KindBeat)
 				id := n.ID()

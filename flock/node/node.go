@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"fulcrum.example/confab/seal"
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/bloc"
 	"fulcrum.example/crux/clock"
@@ -28,11 +29,11 @@ type Node struct {
 	cfg      Config
 	id       crux.NodeID
 	log      *slog.Logger
-	scope    packet.Scope
+	scope    seal.Scope
 	start    time.Time
 	socket   crux.Datagrams
 	records  *records
-	counters packet.Counters
+	counters seal.Counters
 
 	view    atomic.Pointer[crux.View]
 	inbox   chan inbound
@@ -62,7 +63,7 @@ func Open(ctx context.Context, cfg Config) (*Node, error) {
 		cfg:     cfg,
 		id:      crux.NodeIDOf(cfg.Key.Public().(ed25519.PublicKey)),
 		log:     cfg.Log,
-		scope:   packet.Scope{Bloc: cfg.Policy.Bloc(), Name: cfg.FlockName},
+		scope:   seal.Scope{Bloc: cfg.Policy.Bloc(), Name: cfg.FlockName},
 		start:   cfg.Clock.Now(),
 		inbox:   make(chan inbound, inboxSize),
 		calls:   make(chan func(*core)),
@@ -234,7 +235,7 @@ func (n *Node) Dropped() map[string]uint64 {
 }
 
 // Counts reads the counters of packets.
-func (n *Node) Counts() packet.Counts { return n.counters.Snapshot() }
+func (n *Node) Counts() seal.Counts { return n.counters.Snapshot() }
 
 // Stats reads the machine's counters.
 func (n *Node) Stats(ctx context.Context) (s flock.Stats, err error) {

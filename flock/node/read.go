@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"fulcrum.example/confab/seal"
 	"fulcrum.example/crux"
 	"fulcrum.example/flock"
 	"fulcrum.example/flock/packet"
@@ -93,7 +94,7 @@ func (r *reader) take(now time.Duration, d *crux.Datagram) bool {
 	if in.sealed == nil { // those are counted where they are opened
 		r.n.counters.Add(v)
 	}
-	if v != packet.Accepted && in.hint == "" {
+	if v != seal.Accepted && in.hint == "" {
 		return true
 	}
 	select {
@@ -104,11 +105,11 @@ func (r *reader) take(now time.Duration, d *crux.Datagram) bool {
 	}
 }
 
-func (r *reader) look(now time.Duration, d *crux.Datagram) (inbound, packet.Verdict) {
+func (r *reader) look(now time.Duration, d *crux.Datagram) (inbound, seal.Verdict) {
 	in := inbound{from: d.From}
 	h, v := packet.ParseHeader(d.Data, r.n.id)
-	if v != packet.Accepted {
-		if v == packet.Own && d.From != r.n.cfg.Confab.Addr() {
+	if v != seal.Accepted {
+		if v == seal.Own && d.From != r.n.cfg.Confab.Addr() {
 			in.hint = r.hint(now, d.From, "packets in this node's own name come from %s: its data folder was copied there, or somebody sends its packets back")
 		}
 		return in, v
@@ -117,18 +118,18 @@ func (r *reader) look(now time.Duration, d *crux.Datagram) (inbound, packet.Verd
 	sealing := packet.SealingOf(h.Kind)
 	if sealing == flock.Pair {
 		in.sealed = copySealed(d.Data)
-		return in, packet.Accepted
+		return in, seal.Accepted
 	}
 	body, v := r.opener.Open(now, d.From, &h, d.Data)
-	if v != packet.Accepted {
-		if v == packet.UnknownKey && sealing == flock.Discovery {
+	if v != seal.Accepted {
+		if v == seal.UnknownKey && sealing == flock.Discovery {
 			in.hint = r.hint(now, d.From, "nodes at %s use another key, bloc or flock name")
 		}
 		return in, v
 	}
 	m, err := packet.DecodeBody(h.Kind, body)
 	if err != nil {
-		return in, packet.BadBody
+		return in, seal.BadBody
 	}
 	in.message = m
 	return in, r.n.records.check(now, &h, m)

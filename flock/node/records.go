@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"fulcrum.example/confab/seal"
 	"fulcrum.example/crux"
 	"fulcrum.example/flock"
 	"fulcrum.example/flock/packet"
@@ -23,20 +24,20 @@ const (
 // records verifies the signatures of records, each once: equal records are made
 // one, which saves memory too. Safe for any goroutine.
 type records struct {
-	scope packet.Scope
+	scope seal.Scope
 
 	mu       sync.Mutex
 	new, old map[[32]byte]*flock.Record
-	budget   packet.Bucket
+	budget   seal.Bucket
 }
 
-func newRecords(scope packet.Scope) *records {
+func newRecords(scope seal.Scope) *records {
 	return &records{scope: scope, new: make(map[[32]byte]*flock.Record)}
 }
 
 // check verifies all records in a message, which the header h came with, and
 // puts the known ones in their place.
-func (v *records) check(now time.Duration, h *packet.Header, m flock.Message) packet.Verdict {
+func (v *records) check(now time.Duration, h *packet.Header, m flock.Message) seal.Verdict {
 	switch m := m.(type) {
 	case *flock.Join:
 		return v.sender(now, h, &m.Record)
@@ -47,31 +48,31 @@ func (v *records) check(now time.Duration, h *packet.Header, m flock.Message) pa
 	case *flock.Proof:
 		for i := range m.Records {
 			if !v.verify(&m.Records[i]) {
-				return packet.BadRecord
+				return seal.BadRecord
 			}
 		}
 	case *flock.Page:
 		for _, e := range m.Entries {
 			if !v.verify(&e.Record) {
-				return packet.BadRecord
+				return seal.BadRecord
 			}
 		}
 	}
-	return packet.Accepted
+	return seal.Accepted
 }
 
 // sender checks a record that its subject itself sent.
-func (v *records) sender(now time.Duration, h *packet.Header, r **flock.Record) packet.Verdict {
+func (v *records) sender(now time.Duration, h *packet.Header, r **flock.Record) seal.Verdict {
 	if (*r).ID != h.Sender || (*r).Incarnation != h.Incarnation {
-		return packet.BadRecord
+		return seal.BadRecord
 	}
 	if packet.SealingOf(h.Kind) == flock.Discovery && !v.known(*r) && !v.take(now) {
-		return packet.OverBudget
+		return seal.OverBudget
 	}
 	if !v.verify(r) {
-		return packet.BadRecord
+		return seal.BadRecord
 	}
-	return packet.Accepted
+	return seal.Accepted
 }
 
 // verify says whether a record is signed by its subject.

@@ -8,10 +8,10 @@ import (
 
 	"google.golang.org/grpc"
 
+	"fulcrum.example/confab/seal"
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/bloc"
 	"fulcrum.example/crux/rpc"
-	"fulcrum.example/flock/packet"
 	"fulcrum.example/reeve/keys"
 )
 
@@ -76,8 +76,8 @@ func TestKeysWithTheLeaderAreUpgradedOverTheNodePort(t *testing.T) {
 		}
 	}
 	// And the flock goes on under the new keys.
-	before := all[0].Counts().By[packet.Accepted]
-	eventually(t, "packets after the upgrade", func() bool { return all[0].Counts().By[packet.Accepted] >= before+5 })
+	before := all[0].Counts().By[seal.Accepted]
+	eventually(t, "packets after the upgrade", func() bool { return all[0].Counts().By[seal.Accepted] >= before+5 })
 	for _, n := range all {
 		if v := n.View(); v.Leader != leader || !whole(v, 3) {
 			t.Errorf("after the upgrade: %+v", v)

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"testing"
 
+	"fulcrum.example/confab/seal"
 	"fulcrum.example/crux"
 	"fulcrum.example/flock"
 )
@@ -149,8 +150,8 @@ func TestOnlyExactBodiesAreRead(t *testing.T) {
 
 func TestNoMessageIsLongerThanAPacket(t *testing.T) {
 	t.Parallel()
-	if Headroom+sealSize != flock.Overhead {
-		t.Errorf("a packet has %d bytes around its body; flock reckons with %d", Headroom+sealSize, flock.Overhead)
+	if Headroom+seal.Tail != flock.Overhead {
+		t.Errorf("a packet has %d bytes around its body; flock reckons with %d", Headroom+seal.Tail, flock.Overhead)
 	}
 	a6 := netip.MustParseAddrPort("[fd00::1]:7")
 	rec := &flock.Record{Addr: a6}

@@ -1,6 +1,7 @@
-// Package packet is what the flock protocol looks like on the wire: the header,
-// the sealing, the keys and their derivation, replay windows, and the codec of
-// package flock's messages. docs/protocol.md describes all of it field by field.
+// Package packet is what the flock protocol looks like on the wire: which key
+// seals which message, whose windows guard it from replays, and the codec of
+// package flock's messages. The packets themselves are those of confab/seal.
+// docs/protocol.md describes all of it field by field.
 //
 // # Guarantees
 //
@@ -16,6 +17,6 @@
 // # Concurrency
 //
 // A Sealer and a Pairs belong to the goroutine that drives the flock machine, an
-// Opener to the one that reads the socket. Ring and Counters join the two and
-// are safe for any goroutine.
+// Opener to the one that reads the socket. The Ring joins the two and is safe for
+// any goroutine.
 package packet

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"fulcrum.example/confab/seal"
 	"fulcrum.example/crux"
 	"fulcrum.example/flock"
 )
@@ -30,22 +31,21 @@ type Opener struct {
 	self      crux.NodeID
 	ring      *Ring
 	members   Members
-	discovery *budget
-	group     *budget
+	discovery *seal.Budget
+	group     *seal.Budget
 	known     map[crux.NodeID]*knownSender
 	strangers []stranger
 	seed      maphash.Seed
 	aeads     map[aeadName]cipher.AEAD
 	ringSeen  *ringState // what the cache was last cleared for
-	tagger    tagger
-	nonce     [12]byte
+	scratch   seal.Scratch
 }
 
 // knownSender holds the windows of a member. Discovery has one of its own, as
 // whoever stole the secondary key could push it forward.
 type knownSender struct {
 	incarnation      uint64
-	discovery, group window
+	discovery, group seal.Window
 }
 
 // stranger is the small window of a sender that is not a member (yet). Strangers
@@ -70,8 +70,8 @@ type aeadName struct {
 func NewOpener(self crux.NodeID, ring *Ring, members Members) *Opener {
 	return &Opener{
 		self: self, ring: ring, members: members,
-		discovery: newBudget(sourceBuckets, discoveryRate, discoveryBurst),
-		group:     newBudget(sourceBuckets, groupRate, groupBurst),
+		discovery: seal.NewBudget(sourceBuckets, discoveryRate, discoveryBurst),
+		group:     seal.NewBudget(sourceBuckets, groupRate, groupBurst),
 		known:     make(map[crux.NodeID]*knownSender),
 		strangers: make([]stranger, strangerSlots),
 		seed:      maphash.MakeSeed(),
@@ -82,62 +82,62 @@ func NewOpener(self crux.NodeID, ring *Ring, members Members) *Opener {
 // Open authenticates and decrypts, in place, a packet whose header ParseHeader
 // accepted and whose sealing is Discovery or Group. The body is valid as long as
 // p is.
-func (o *Opener) Open(now time.Duration, from netip.AddrPort, h *Header, p []byte) ([]byte, Verdict) {
+func (o *Opener) Open(now time.Duration, from netip.AddrPort, h *Header, p []byte) ([]byte, seal.Verdict) {
 	sealing := SealingOf(h.Kind)
 	k := o.ring.lookup(sealing, h.KeyID)
 	if k == nil {
-		return nil, UnknownKey
+		return nil, seal.UnknownKey
 	}
-	if !o.tagger.check(k, p) {
-		return nil, BadTag
+	if !o.scratch.Check(k, p) {
+		return nil, seal.BadTag
 	}
 	b := o.discovery
 	if sealing == flock.Group {
 		b = o.group
 	}
-	if !b.take(now, from) {
-		return nil, OverBudget
+	if !b.Take(now, from) {
+		return nil, seal.OverBudget
 	}
 	at, v := o.place(h, sealing)
-	if v != Accepted {
+	if v != seal.Accepted {
 		return nil, v
 	}
-	name := aeadName{k.id, h.Sender, h.Incarnation}
+	name := aeadName{k.ID, h.Sender, h.Incarnation}
 	aead, cached := o.aeads[name]
 	if !cached {
-		aead = k.aead(h.Sender, h.Incarnation)
+		aead = k.AEAD(h.Sender, h.Incarnation)
 	}
-	body, err := aead.Open(p[Headroom:Headroom], nonce(&o.nonce, h.Counter), p[Headroom:], p[:Headroom])
-	if err != nil {
-		return nil, BadSeal
+	body, ok := o.scratch.Open(aead, h.Counter, p)
+	if !ok {
+		return nil, seal.BadSeal
 	}
 	if !cached {
 		o.keep(name, aead)
 	}
 	at.mark(h, sealing)
-	return body, Accepted
+	return body, seal.Accepted
 }
 
 // place is where a sender's counters are kept: in a member's window, or in a
 // place that strangers share.
 type place struct {
-	window   *window
+	window   *seal.Window
 	stranger *stranger
 }
 
 // place finds where the packet's counter belongs, and says whether it is fresh
 // there. Nothing is allocated for who is not a member.
-func (o *Opener) place(h *Header, sealing flock.Sealing) (place, Verdict) {
+func (o *Opener) place(h *Header, sealing flock.Sealing) (place, seal.Verdict) {
 	m, ok := o.members().Member(h.Sender)
 	if ok && h.Incarnation < m.Incarnation {
-		return place{}, OldRun
+		return place{}, seal.OldRun
 	}
 	if !ok || h.Incarnation > m.Incarnation {
 		s := &o.strangers[maphash.Comparable(o.seed, h.Sender)%strangerSlots]
 		if s.is(h, sealing) && !s.fresh(h.Counter) {
-			return place{}, Replayed
+			return place{}, seal.Replayed
 		}
-		return place{stranger: s}, Accepted
+		return place{stranger: s}, seal.Accepted
 	}
 	k := o.known[h.Sender]
 	if k == nil || k.incarnation != h.Incarnation {
@@ -149,15 +149,15 @@ func (o *Opener) place(h *Header, sealing flock.Sealing) (place, Verdict) {
 	if sealing == flock.Group {
 		w = &k.group
 	}
-	if !w.fresh(h.Counter) {
-		return place{}, Replayed
+	if !w.Fresh(h.Counter) {
+		return place{}, seal.Replayed
 	}
-	return place{window: w}, Accepted
+	return place{window: w}, seal.Accepted
 }
 
 func (p place) mark(h *Header, sealing flock.Sealing) {
 	if p.window != nil {
-		p.window.mark(h.Counter)
+		p.window.Mark(h.Counter)
 		return
 	}
 	if !p.stranger.is(h, sealing) {
@@ -186,10 +186,10 @@ func (o *Opener) keep(name aeadName, a cipher.AEAD) {
 		o.ringSeen = st
 		live := make(map[uint64]bool, MaxShared+2)
 		for _, k := range st.secondary {
-			live[k.id] = true
+			live[k.ID] = true
 		}
 		for _, k := range st.open {
-			live[k.id] = true
+			live[k.ID] = true
 		}
 		for n := range o.aeads {
 			if !live[n.key] {

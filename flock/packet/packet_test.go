@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"fulcrum.example/confab/seal"
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/bloc"
 	"fulcrum.example/flock"
 )
 
 var (
-	scope  = Scope{Bloc: "rack7", Name: "main"}
+	scope  = seal.Scope{Bloc: "rack7", Name: "main"}
 	secret = bloc.Secondary{1, 2, 3}
 	older  = bloc.Secondary{4, 5, 6}
 	anAddr = netip.MustParseAddrPort("10.0.0.1:7946")
@@ -32,7 +33,7 @@ type end struct {
 	pairs  *Pairs
 }
 
-func newEnd(t testing.TB, scope Scope, incarnation uint64, secrets ...bloc.Secondary) *end {
+func newEnd(t testing.TB, scope seal.Scope, incarnation uint64, secrets ...bloc.Secondary) *end {
 	t.Helper()
 	pub, _, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
@@ -41,7 +42,7 @@ func newEnd(t testing.TB, scope Scope, incarnation uint64, secrets ...bloc.Secon
 	return newEndOf(t, scope, pub, incarnation, secrets...)
 }
 
-func newEndOf(t testing.TB, scope Scope, pub ed25519.PublicKey, incarnation uint64, secrets ...bloc.Secondary) *end {
+func newEndOf(t testing.TB, scope seal.Scope, pub ed25519.PublicKey, incarnation uint64, secrets ...bloc.Secondary) *end {
 	t.Helper()
 	x, err := ecdh.X25519().GenerateKey(rand.Reader)
 	if err != nil {
@@ -64,7 +65,7 @@ func (e *end) knows(o *end) {
 	e.view = &crux.View{Members: []crux.Member{{ID: o.rec.ID, Incarnation: o.rec.Incarnation}}}
 }
 
-func body(b []byte) []byte { return append(make([]byte, Headroom, Headroom+len(b)+sealSize), b...) }
+func body(b []byte) []byte { return append(make([]byte, Headroom, Headroom+len(b)+seal.Tail), b...) }
 
 // seal makes a packet of kind for to.
 func (e *end) seal(t testing.TB, kind flock.Kind, to *end, text string) []byte {
@@ -83,10 +84,10 @@ func (e *end) seal(t testing.TB, kind flock.Kind, to *end, text string) []byte {
 }
 
 // open opens a copy of a packet, which came from the node from.
-func (e *end) open(now time.Duration, from *end, p []byte) (string, Verdict) {
+func (e *end) open(now time.Duration, from *end, p []byte) (string, seal.Verdict) {
 	p = bytes.Clone(p)
 	h, v := ParseHeader(p, e.rec.ID)
-	if v != Accepted {
+	if v != seal.Accepted {
 		return "", v
 	}
 	var b []byte
@@ -98,13 +99,13 @@ func (e *end) open(now time.Duration, from *end, p []byte) (string, Verdict) {
 	return string(b), v
 }
 
-func (e *end) wants(t *testing.T, want Verdict, from *end, p []byte) {
+func (e *end) wants(t *testing.T, want seal.Verdict, from *end, p []byte) {
 	t.Helper()
 	b, v := e.open(1, from, p)
 	if v != want {
 		t.Errorf("verdict %d, want %d", v, want)
 	}
-	if v != Accepted && b != "" {
+	if v != seal.Accepted && b != "" {
 		t.Errorf("a packet of verdict %d gave a body", v)
 	}
 }
@@ -121,15 +122,15 @@ func TestWhatOneSealsTheOtherOpensOnce(t *testing.T) {
 		}
 		for _, kind := range oneEach {
 			p := a.seal(t, kind, b, "hello")
-			if got, v := b.open(1, a, p); v != Accepted || got != "hello" {
+			if got, v := b.open(1, a, p); v != seal.Accepted || got != "hello" {
 				t.Fatalf("kind %d: %q, verdict %d", kind, got, v)
 			}
-			b.wants(t, Replayed, a, p)
+			b.wants(t, seal.Replayed, a, p)
 			q := a.seal(t, kind, b, "late")
-			b.wants(t, Accepted, a, a.seal(t, kind, b, "early"))
-			b.wants(t, Accepted, a, q)
-			b.wants(t, Replayed, a, q)
-			a.wants(t, Own, b, p) // reflected
+			b.wants(t, seal.Accepted, a, a.seal(t, kind, b, "early"))
+			b.wants(t, seal.Accepted, a, q)
+			b.wants(t, seal.Replayed, a, q)
+			a.wants(t, seal.Own, b, p) // reflected
 		}
 	}
 }
@@ -142,16 +143,16 @@ func TestEveryBitOfAPacketIsAuthenticated(t *testing.T) {
 		for i := range len(p) * 8 {
 			q := bytes.Clone(p)
 			q[i/8] ^= 1 << (i % 8)
-			if _, v := b.open(time.Duration(i)*time.Second, a, q); v == Accepted {
+			if _, v := b.open(time.Duration(i)*time.Second, a, q); v == seal.Accepted {
 				t.Errorf("kind %d: bit %d was changed and nobody noticed", kind, i)
 			}
 		}
 		for n := range p {
-			if _, v := b.open(1, a, p[:n]); v != BadLength && v != BadVersion {
+			if _, v := b.open(1, a, p[:n]); v != seal.BadLength && v != seal.BadVersion {
 				t.Errorf("kind %d: %d of %d bytes: verdict %d", kind, n, len(p), v)
 			}
 		}
-		b.wants(t, Accepted, a, p)
+		b.wants(t, seal.Accepted, a, p)
 	}
 }
 
@@ -160,9 +161,9 @@ func TestAPacketIsForItsReceiverOnly(t *testing.T) {
 	a, b, c := newEnd(t, scope, 5, secret), newEnd(t, scope, 6, secret), newEnd(t, scope, 7, secret)
 	for _, kind := range oneEach {
 		p := a.seal(t, kind, b, "hello")
-		c.wants(t, NotForUs, a, p)
+		c.wants(t, seal.NotForUs, a, p)
 		copy(p[36:], c.rec.ID[:]) // readdressed
-		if v := func() Verdict { _, v := c.open(1, a, p); return v }(); v != BadTag && v != UnknownKey {
+		if v := func() seal.Verdict { _, v := c.open(1, a, p); return v }(); v != seal.BadTag && v != seal.UnknownKey {
 			t.Errorf("kind %d readdressed: verdict %d", kind, v)
 		}
 	}
@@ -170,44 +171,44 @@ func TestAPacketIsForItsReceiverOnly(t *testing.T) {
 	for _, kind := range oneEach[:2] {
 		p := a.seal(t, kind, b, "hello")
 		copy(p[36:], c.rec.ID[:])
-		var tg tagger
+		var tg seal.Scratch
 		h, _ := ParseHeader(p, c.rec.ID)
-		copy(p[headerSize:], tg.tag(c.ring.lookup(SealingOf(kind), h.KeyID), p))
-		c.wants(t, BadSeal, a, p)
+		copy(p[Headroom-8:], tg.Tag(c.ring.lookup(SealingOf(kind), h.KeyID), p))
+		c.wants(t, seal.BadSeal, a, p)
 	}
 	all, err := a.sealer.Seal(body(nil), flock.KindHello, anAddr, crux.NodeID{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.wants(t, Accepted, a, all)
-	c.wants(t, Accepted, a, all)
+	b.wants(t, seal.Accepted, a, all)
+	c.wants(t, seal.Accepted, a, all)
 	all, err = a.sealer.Seal(body(nil), flock.KindPage, anAddr, crux.NodeID{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.wants(t, NotForUs, a, all) // anybody's: for discovery only
+	b.wants(t, seal.NotForUs, a, all) // anybody's: for discovery only
 }
 
 func TestOtherKeysBlocsAndNamesOpenNothing(t *testing.T) {
 	t.Parallel()
 	a := newEnd(t, scope, 5, secret)
 	for name, b := range map[string]*end{
-		"bloc":   newEnd(t, Scope{"rack8", "main"}, 6, secret),
-		"name":   newEnd(t, Scope{"rack7", "mai"}, 6, secret),
+		"bloc":   newEnd(t, seal.Scope{Bloc: "rack8", Name: "main"}, 6, secret),
+		"name":   newEnd(t, seal.Scope{Bloc: "rack7", Name: "mai"}, 6, secret),
 		"secret": newEnd(t, scope, 6, older),
 	} {
 		for _, kind := range oneEach {
 			p := a.seal(t, kind, b, "hello")
-			want := UnknownKey
+			want := seal.UnknownKey
 			if name == "secret" && kind == flock.KindPage {
-				want = Accepted // the epoch's key does not depend on the bloc's
+				want = seal.Accepted // the epoch's key does not depend on the bloc's
 			}
 			b.wants(t, want, a, p)
 		}
 	}
 	b := newEnd(t, scope, 6, secret)
 	b.ring.Set(&flock.Keys{Seal: flock.Key{Flock: epochA.Flock, Epoch: 8, Secret: epochA.Secret}})
-	b.wants(t, UnknownKey, a, a.seal(t, flock.KindPage, b, "hello"))
+	b.wants(t, seal.UnknownKey, a, a.seal(t, flock.KindPage, b, "hello"))
 }
 
 func TestOnlyTheNewestIncarnationCounts(t *testing.T) {
@@ -219,18 +220,18 @@ func TestOnlyTheNewestIncarnationCounts(t *testing.T) {
 	old, a, b := newEndOf(t, scope, pub, 5, secret), newEndOf(t, scope, pub, 6, secret), newEnd(t, scope, 1, secret)
 	b.knows(a)
 	for _, kind := range oneEach {
-		b.wants(t, OldRun, a, old.seal(t, kind, b, "hello"))
-		b.wants(t, Accepted, a, a.seal(t, kind, b, "hello"))
+		b.wants(t, seal.OldRun, a, old.seal(t, kind, b, "hello"))
+		b.wants(t, seal.Accepted, a, a.seal(t, kind, b, "hello"))
 	}
 	// A restarted node is heard in discovery before its record is known, and
 	// pairwise only after.
 	b.knows(old)
-	b.wants(t, Accepted, old, a.seal(t, flock.KindHello, b, "hello"))
-	b.wants(t, NoPeer, old, a.seal(t, flock.KindBeat, b, "hello"))
-	if _, v := b.open(1, &end{}, a.seal(t, flock.KindBeat, b, "hello")); v != NoPeer {
+	b.wants(t, seal.Accepted, old, a.seal(t, flock.KindHello, b, "hello"))
+	b.wants(t, seal.NoPeer, old, a.seal(t, flock.KindBeat, b, "hello"))
+	if _, v := b.open(1, &end{}, a.seal(t, flock.KindBeat, b, "hello")); v != seal.NoPeer {
 		t.Errorf("pairwise from nobody known: verdict %d", v)
 	}
-	b.wants(t, Accepted, a, a.seal(t, flock.KindBeat, b, "hello"))
+	b.wants(t, seal.Accepted, a, a.seal(t, flock.KindBeat, b, "hello"))
 }
 
 func TestAForgedPacketDoesNotMoveTheWindow(t *testing.T) {
@@ -242,25 +243,25 @@ func TestAForgedPacketDoesNotMoveTheWindow(t *testing.T) {
 		forged := bytes.Clone(p)
 		forged[28] = 0x7f // the counter, far ahead
 		h, _ := ParseHeader(forged, b.rec.ID)
-		var tg tagger // by somebody who has the group's key but not the sender's
-		copy(forged[headerSize:], tg.tag(b.ring.lookup(SealingOf(kind), h.KeyID), forged))
-		b.wants(t, BadSeal, a, forged)
-		b.wants(t, Accepted, a, p)
+		var tg seal.Scratch // by somebody who has the group's key but not the sender's
+		copy(forged[Headroom-8:], tg.Tag(b.ring.lookup(SealingOf(kind), h.KeyID), forged))
+		b.wants(t, seal.BadSeal, a, forged)
+		b.wants(t, seal.Accepted, a, p)
 	}
 }
 
 func TestAnEpochsKeyGoesWithItsEpoch(t *testing.T) {
 	t.Parallel()
 	a, b := newEnd(t, scope, 5, secret), newEnd(t, scope, 6, secret)
-	b.wants(t, Accepted, a, a.seal(t, flock.KindPage, b, "x"))
+	b.wants(t, seal.Accepted, a, a.seal(t, flock.KindPage, b, "x"))
 	next := flock.Key{Flock: epochA.Flock, Epoch: 8, Secret: [32]byte{10}}
 	b.ring.Set(&flock.Keys{Seal: next, Open: []flock.Key{next, epochA}})
-	b.wants(t, Accepted, a, a.seal(t, flock.KindPage, b, "x"))
+	b.wants(t, seal.Accepted, a, a.seal(t, flock.KindPage, b, "x"))
 	late := a.seal(t, flock.KindPage, b, "x")
 	b.ring.Set(&flock.Keys{Seal: next, Open: []flock.Key{next}})
-	b.wants(t, UnknownKey, a, late)
+	b.wants(t, seal.UnknownKey, a, late)
 	a.ring.Set(&flock.Keys{Seal: next})
-	b.wants(t, Accepted, a, a.seal(t, flock.KindPage, b, "x"))
+	b.wants(t, seal.Accepted, a, a.seal(t, flock.KindPage, b, "x"))
 	if len(b.opener.aeads) != 1 || len(a.sealer.aeads) != 1 {
 		t.Errorf("%d and %d derived keys are left; those of the old epoch must go", len(b.opener.aeads), len(a.sealer.aeads))
 	}
@@ -290,15 +291,15 @@ func TestNodesTalkWhileTheSecondaryKeyIsChanged(t *testing.T) {
 	t.Parallel()
 	changed, not := newEnd(t, scope, 5, secret, older), newEnd(t, scope, 6, older)
 	hello := not.seal(t, flock.KindHello, changed, "hello")
-	changed.wants(t, Accepted, not, hello)
+	changed.wants(t, seal.Accepted, not, hello)
 	h, _ := ParseHeader(hello, changed.rec.ID)
 	changed.sealer.Heard(anAddr, h.KeyID)
 	for _, kind := range oneEach {
-		not.wants(t, Accepted, changed, changed.seal(t, kind, not, "back"))
-		changed.wants(t, Accepted, not, not.seal(t, kind, changed, "again"))
+		not.wants(t, seal.Accepted, changed, changed.seal(t, kind, not, "back"))
+		changed.wants(t, seal.Accepted, not, not.seal(t, kind, changed, "again"))
 	}
-	changed.sealer.Heard(anAddr, changed.ring.now.Load().secondary[0].id)
-	not.wants(t, UnknownKey, changed, changed.seal(t, flock.KindHello, not, "current again"))
+	changed.sealer.Heard(anAddr, changed.ring.now.Load().secondary[0].ID)
+	not.wants(t, seal.UnknownKey, changed, changed.seal(t, flock.KindHello, not, "current again"))
 }
 
 func TestPairsGoOnUnderAnUpgrade(t *testing.T) {
@@ -307,7 +308,7 @@ func TestPairsGoOnUnderAnUpgrade(t *testing.T) {
 	exchange := func(now time.Duration) {
 		t.Helper()
 		for _, e := range [][2]*end{{a, b}, {b, a}} {
-			if _, v := e[1].open(now, e[0], e[0].seal(t, flock.KindBeat, e[1], "x")); v != Accepted {
+			if _, v := e[1].open(now, e[0], e[0].seal(t, flock.KindBeat, e[1], "x")); v != seal.Accepted {
 				t.Fatalf("verdict %d", v)
 			}
 		}
@@ -329,18 +330,18 @@ func TestPairsGoOnUnderAnUpgrade(t *testing.T) {
 		t.Error("the pair does not know of its upgrade")
 	}
 	// Before b has heard a it still seals as before, and is understood.
-	if _, v := a.open(2, b, b.seal(t, flock.KindBeat, a, "x")); v != Accepted {
+	if _, v := a.open(2, b, b.seal(t, flock.KindBeat, a, "x")); v != seal.Accepted {
 		t.Errorf("before the switch: verdict %d", v)
 	}
 	exchange(3)
 	if k := b.pairs.pairs[a.rec.ID].send; k.generation == 0 {
 		t.Error("the pair did not move to the upgraded key")
 	}
-	if _, v := b.open(4, a, classical); v != Accepted {
+	if _, v := b.open(4, a, classical); v != seal.Accepted {
 		t.Errorf("a packet that was under way: verdict %d", v)
 	}
-	if _, v := b.open(4+2*upgradeGrace, a, later); v != UnknownKey {
-		t.Errorf("the old key after the grace: verdict %d, want %d", v, UnknownKey)
+	if _, v := b.open(4+2*upgradeGrace, a, later); v != seal.UnknownKey {
+		t.Errorf("the old key after the grace: verdict %d, want %d", v, seal.UnknownKey)
 	}
 	// Both sides ask at once, again and again.
 	for i := range 10 {
@@ -409,7 +410,7 @@ func TestAFloodCostsConstantMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		h, _ := ParseHeader(p, b.rec.ID)
-		if _, v := b.opener.Open(time.Hour*100, anAddr, &h, p); v == OverBudget {
+		if _, v := b.opener.Open(time.Hour*100, anAddr, &h, p); v == seal.OverBudget {
 			over++
 		}
 	}
@@ -437,13 +438,13 @@ func TestTheHotPathDoesNotAllocate(t *testing.T) {
 				t.Fatal(err)
 			}
 			h, _ := ParseHeader(p, b.rec.ID)
-			var v Verdict
+			var v seal.Verdict
 			if SealingOf(kind) == flock.Pair {
 				_, v = b.pairs.Open(now, &h, p, a.rec)
 			} else {
 				_, v = b.opener.Open(now, anAddr, &h, p)
 			}
-			if v != Accepted {
+			if v != seal.Accepted {
 				t.Fatalf("verdict %d", v)
 			}
 		})
@@ -466,13 +467,13 @@ func FuzzOpen(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte, tag bool) {
 		now += time.Second
 		h, v := ParseHeader(p, b.rec.ID)
-		if v != Accepted {
+		if v != seal.Accepted {
 			return
 		}
 		// With a right header tag more of the way is walked.
 		if k := b.ring.lookup(SealingOf(h.Kind), h.KeyID); k != nil && tag {
 			p = bytes.Clone(p)
-			copy(p[headerSize:], new(tagger).tag(k, p))
+			copy(p[Headroom-8:], new(seal.Scratch).Tag(k, p))
 		}
 		b.open(now, a, p)
 	})
@@ -481,11 +482,11 @@ func FuzzOpen(f *testing.F) {
 func BenchmarkDropForged(bm *testing.B) {
 	a, b := newEnd(bm, scope, 5, secret), newEnd(bm, scope, 6, secret)
 	p := a.seal(bm, flock.KindHello, b, "hello")
-	p[headerSize] ^= 1
+	p[Headroom-8] ^= 1
 	bm.ReportAllocs()
 	for bm.Loop() {
 		h, _ := ParseHeader(p, b.rec.ID)
-		if _, v := b.opener.Open(1, anAddr, &h, p); v != BadTag {
+		if _, v := b.opener.Open(1, anAddr, &h, p); v != seal.BadTag {
 			bm.Fatal(v)
 		}
 	}
@@ -501,7 +502,7 @@ func BenchmarkSealOpenPair(bm *testing.B) {
 			bm.Fatal(err)
 		}
 		h, _ := ParseHeader(p, b.rec.ID)
-		if _, v := b.pairs.Open(1, &h, p, a.rec); v != Accepted {
+		if _, v := b.pairs.Open(1, &h, p, a.rec); v != seal.Accepted {
 			bm.Fatal(v)
 		}
 	}

@@ -4,10 +4,10 @@ import (
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/sha256"
-	"encoding/binary"
 	"slices"
 	"time"
 
+	"fulcrum.example/confab/seal"
 	"fulcrum.example/crux"
 	"fulcrum.example/flock"
 )
@@ -27,7 +27,7 @@ type pair struct {
 	keys        []*pairKey    // derived so far: one for each secondary key and generation
 	send        *pairKey      // nil before the first packet
 	counter     uint64        // the next one
-	window      window
+	window      seal.Window
 }
 
 // upgrade is a secret that was mixed in; generations count from 1.
@@ -39,7 +39,7 @@ type upgrade struct {
 // pairKey is one agreed key, in both directions.
 type pairKey struct {
 	psk, generation int
-	out, in         *key
+	out, in         *seal.Key
 	seals, opens    cipher.AEAD // made when first needed
 }
 
@@ -86,18 +86,9 @@ func (s *Pairs) key(q *pair, peer *flock.Record, psk, generation int) *pairKey {
 	}
 	k := &pairKey{
 		psk: psk, generation: generation,
-		out: s.scope.direction(root, &s.self, peer),
-		in:  s.scope.direction(root, peer, &s.self),
+		out: direction(s.scope, root, &s.self, peer),
+		in:  direction(s.scope, root, peer, &s.self),
 	}
 	q.keys = append(q.keys, k)
 	return k
-}
-
-// direction makes the key for what goes from one node to another. Both nodes'
-// IDs, incarnations and exchange keys are bound in, so that a packet sent back to
-// its sender, or on to anybody else, opens nothing.
-func (s Scope) direction(root []byte, from, to *flock.Record) *key {
-	return s.newKey(root, "fulcrum flock pair v1",
-		from.ID[:], binary.BigEndian.AppendUint64(nil, from.Incarnation), from.Exchange[:],
-		to.ID[:], binary.BigEndian.AppendUint64(nil, to.Incarnation), to.Exchange[:])
 }

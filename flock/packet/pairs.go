@@ -4,6 +4,7 @@ import (
 	"crypto/ecdh"
 	"time"
 
+	"fulcrum.example/confab/seal"
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/bloc"
 	"fulcrum.example/flock"
@@ -25,19 +26,18 @@ const upgradeGrace = 30 * time.Second
 // both agreed on over a stream that is safe from quantum computers. One goroutine
 // owns it.
 type Pairs struct {
-	scope   Scope
+	scope   seal.Scope
 	self    flock.Record // ID, Incarnation and Exchange of this node
 	private *ecdh.PrivateKey
 	psks    []bloc.Secondary // the current one first
 	pairs   map[crux.NodeID]*pair
 	counter uint64 // greater than any that was used with any pair
-	tagger  tagger
-	nonce   [12]byte
+	scratch seal.Scratch
 }
 
 // NewPairs makes the pairs of a node in one incarnation; private is the X25519
 // key whose public half is in the node's records. There must be one only.
-func NewPairs(scope Scope, self crux.NodeID, incarnation uint64, private *ecdh.PrivateKey, secrets []bloc.Secondary) *Pairs {
+func NewPairs(scope seal.Scope, self crux.NodeID, incarnation uint64, private *ecdh.PrivateKey, secrets []bloc.Secondary) *Pairs {
 	return &Pairs{
 		scope:   scope,
 		self:    flock.Record{ID: self, Incarnation: incarnation, Exchange: [32]byte(private.PublicKey().Bytes())},
@@ -60,48 +60,48 @@ func (s *Pairs) Seal(p []byte, kind flock.Kind, to *flock.Record, secondary int)
 	}
 	k := q.send
 	if k.seals == nil {
-		k.seals = k.out.aead(s.self.ID, s.self.Incarnation)
+		k.seals = k.out.AEAD(s.self.ID, s.self.Incarnation)
 	}
-	h := Header{Kind: kind, KeyID: k.out.id, Sender: s.self.ID, Incarnation: s.self.Incarnation, Counter: q.counter, Receiver: to.ID}
+	h := Header{Kind: kind, KeyID: k.out.ID, Sender: s.self.ID, Incarnation: s.self.Incarnation, Counter: q.counter, Receiver: to.ID}
 	q.counter++
 	s.counter = max(s.counter, q.counter)
-	return seal(p, &h, k.out, k.seals, &s.tagger, &s.nonce), nil
+	return seal.Seal(&s.scratch, p, &h, k.out, k.seals), nil
 }
 
 // Open authenticates and decrypts, in place, a packet whose header ParseHeader
 // accepted and whose sealing is Pair; from is the newest record of its sender,
 // nil if there is none.
-func (s *Pairs) Open(now time.Duration, h *Header, p []byte, from *flock.Record) ([]byte, Verdict) {
+func (s *Pairs) Open(now time.Duration, h *Header, p []byte, from *flock.Record) ([]byte, seal.Verdict) {
 	switch {
 	case from == nil || h.Incarnation > from.Incarnation:
-		return nil, NoPeer
+		return nil, seal.NoPeer
 	case h.Incarnation < from.Incarnation:
-		return nil, OldRun
+		return nil, seal.OldRun
 	}
 	q, err := s.pair(from)
 	if err != nil {
-		return nil, NoPeer
+		return nil, seal.NoPeer
 	}
 	k := s.incoming(q, from, h.KeyID)
 	if k == nil || k.generation == 0 && q.strict != 0 && now > q.strict {
-		return nil, UnknownKey
+		return nil, seal.UnknownKey
 	}
-	if !s.tagger.check(k.in, p) {
-		return nil, BadTag
+	if !s.scratch.Check(k.in, p) {
+		return nil, seal.BadTag
 	}
-	if !q.window.fresh(h.Counter) {
-		return nil, Replayed
+	if !q.window.Fresh(h.Counter) {
+		return nil, seal.Replayed
 	}
 	if k.opens == nil {
-		k.opens = k.in.aead(h.Sender, h.Incarnation)
+		k.opens = k.in.AEAD(h.Sender, h.Incarnation)
 	}
-	body, err := k.opens.Open(p[Headroom:Headroom], nonce(&s.nonce, h.Counter), p[Headroom:], p[:Headroom])
-	if err != nil {
-		return nil, BadSeal
+	body, ok := s.scratch.Open(k.opens, h.Counter, p)
+	if !ok {
+		return nil, seal.BadSeal
 	}
-	q.window.mark(h.Counter)
+	q.window.Mark(h.Counter)
 	q.heard(now, k)
-	return body, Accepted
+	return body, seal.Accepted
 }
 
 // Upgrade mixes a secret, which both sides have, into the keys of the pair with
@@ -133,7 +133,7 @@ func (s *Pairs) Upgrade(peer *flock.Record, secret [32]byte, lead bool) error {
 // UpgradeSecret makes the secret of an upgrade of what each side drew: neither
 // chooses it alone.
 func UpgradeSecret(caller, callee []byte) [32]byte {
-	return [32]byte(derive(crux.AppendField(crux.AppendField(nil, caller), callee), "fulcrum flock upgrade v1", 32))
+	return [32]byte(seal.Derive(crux.AppendField(crux.AppendField(nil, caller), callee), "fulcrum flock upgrade v1", 32))
 }
 
 // Upgraded says whether the keys with a node's present incarnation rest on an
@@ -150,13 +150,9 @@ func (s *Pairs) pair(r *flock.Record) (*pair, error) {
 	if q != nil && q.matches(r) {
 		return q, nil
 	}
-	pub, err := ecdh.X25519().NewPublicKey(r.Exchange[:])
+	shared, err := seal.Agree(s.private, r.Exchange)
 	if err != nil {
-		return nil, crux.Errorf("agree on a key", crux.Invalid, "node %s has a damaged exchange key: %w", r.ID, err)
-	}
-	shared, err := s.private.ECDH(pub) // refuses keys of low order
-	if err != nil {
-		return nil, crux.Errorf("agree on a key", crux.Invalid, "node %s has an unusable exchange key: %w", r.ID, err)
+		return nil, crux.Errorf("agree on a key", crux.Invalid, "with node %s: %w", r.ID, err)
 	}
 	if q == nil && len(s.pairs) >= maxPairs {
 		for id := range s.pairs { // any one
@@ -175,7 +171,7 @@ func (s *Pairs) pair(r *flock.Record) (*pair, error) {
 // use may be one that was not derived yet.
 func (s *Pairs) incoming(q *pair, from *flock.Record, id uint64) *pairKey {
 	for _, k := range q.keys {
-		if k.in.id == id {
+		if k.in.ID == id {
 			return k
 		}
 	}
@@ -189,7 +185,7 @@ func (s *Pairs) incoming(q *pair, from *flock.Record, id uint64) *pairKey {
 		}
 	}
 	for _, k := range q.keys {
-		if k.in.id == id {
+		if k.in.ID == id {
 			return k
 		}
 	}

@@ -3,6 +3,7 @@ package packet
 import (
 	"sync/atomic"
 
+	"fulcrum.example/confab/seal"
 	"fulcrum.example/crux/bloc"
 	"fulcrum.example/flock"
 )
@@ -14,23 +15,23 @@ const MaxShared = 8
 // those of the flock's epochs. The goroutine of the machine changes it; any may
 // read it.
 type Ring struct {
-	scope Scope
+	scope seal.Scope
 	now   atomic.Pointer[ringState]
 }
 
 // ringState is immutable.
 type ringState struct {
-	secondary []*key // the first one is current
-	seal      *key   // for Group messages; nil: none yet
-	open      []*key
+	secondary []*seal.Key // the first one is current
+	seal      *seal.Key   // for Group messages; nil: none yet
+	open      []*seal.Key
 	secrets   []flock.Key // those of open
 }
 
 // NewRing makes a ring with the secondary keys, the current one first.
-func NewRing(scope Scope, secrets []bloc.Secondary) *Ring {
+func NewRing(scope seal.Scope, secrets []bloc.Secondary) *Ring {
 	st := new(ringState)
 	for _, s := range secrets {
-		st.secondary = append(st.secondary, scope.secondary(s))
+		st.secondary = append(st.secondary, secondary(scope, s))
 	}
 	r := &Ring{scope: scope}
 	r.now.Store(st)
@@ -47,11 +48,11 @@ func (r *Ring) Set(keys *flock.Keys) {
 		if k.Secret == ([32]byte{}) || st.find(k) >= 0 || i == MaxShared {
 			continue // a secret of zeros is none, and everybody would know it
 		}
-		var made *key
+		var made *seal.Key
 		if j := old.find(k); j >= 0 {
 			made = old.open[j]
 		} else {
-			made = r.scope.transient(k)
+			made = transient(r.scope, k)
 		}
 		st.open, st.secrets = append(st.open, made), append(st.secrets, k)
 	}
@@ -72,14 +73,14 @@ func (s *ringState) find(k flock.Key) int {
 
 // lookup finds the key that a packet names among those of its sealing; nil if
 // there is none.
-func (r *Ring) lookup(sealing flock.Sealing, id uint64) *key {
+func (r *Ring) lookup(sealing flock.Sealing, id uint64) *seal.Key {
 	st := r.now.Load()
 	keys := st.open
 	if sealing == flock.Discovery {
 		keys = st.secondary
 	}
 	for _, k := range keys {
-		if k.id == id {
+		if k.ID == id {
 			return k
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"crypto/cipher"
 	"net/netip"
 
+	"fulcrum.example/confab/seal"
 	"fulcrum.example/crux"
 	"fulcrum.example/flock"
 )
@@ -21,8 +22,7 @@ type Sealer struct {
 	aeads       map[uint64]cipher.AEAD
 	ringSeen    *ringState
 	old         map[netip.AddrPort]uint64 // key id of the older secondary key that an address uses
-	tagger      tagger
-	nonce       [12]byte
+	scratch     seal.Scratch
 }
 
 // NewSealer makes the Sealer of a node in one incarnation. There must be one
@@ -47,7 +47,7 @@ func (s *Sealer) Heard(from netip.AddrPort, keyID uint64) {
 
 func (s *Sealer) current(keyID uint64) bool {
 	st := s.ring.now.Load()
-	return len(st.secondary) > 0 && st.secondary[0].id == keyID
+	return len(st.secondary) > 0 && st.secondary[0].ID == keyID
 }
 
 // Secondary is the index of the secondary key that an address is known to have.
@@ -57,7 +57,7 @@ func (s *Sealer) Secondary(to netip.AddrPort) int {
 		return 0
 	}
 	for i, k := range s.ring.now.Load().secondary {
-		if k.id == id {
+		if k.ID == id {
 			return i
 		}
 	}
@@ -72,12 +72,12 @@ func (s *Sealer) Seal(p []byte, kind flock.Kind, to netip.AddrPort, receiver cru
 	if k == nil {
 		return nil, crux.Errorf("seal packet", crux.Unavailable, "there is no key for it")
 	}
-	h := Header{Kind: kind, KeyID: k.id, Sender: s.self, Incarnation: s.incarnation, Counter: s.counter, Receiver: receiver}
+	h := Header{Kind: kind, KeyID: k.ID, Sender: s.self, Incarnation: s.incarnation, Counter: s.counter, Receiver: receiver}
 	s.counter++
-	return seal(p, &h, k, s.aead(k), &s.tagger, &s.nonce), nil
+	return seal.Seal(&s.scratch, p, &h, k, s.aead(k)), nil
 }
 
-func (s *Sealer) key(sealing flock.Sealing, to netip.AddrPort) *key {
+func (s *Sealer) key(sealing flock.Sealing, to netip.AddrPort) *seal.Key {
 	st := s.ring.now.Load()
 	if sealing == flock.Group {
 		return st.seal
@@ -90,26 +90,15 @@ func (s *Sealer) key(sealing flock.Sealing, to netip.AddrPort) *key {
 
 // aead finds or derives this node's own AEAD of a shared key. When the keys have
 // changed it starts anew, so that nothing of an old epoch stays.
-func (s *Sealer) aead(k *key) cipher.AEAD {
+func (s *Sealer) aead(k *seal.Key) cipher.AEAD {
 	if st := s.ring.now.Load(); st != s.ringSeen {
 		s.ringSeen = st
 		clear(s.aeads)
 	}
-	a := s.aeads[k.id]
+	a := s.aeads[k.ID]
 	if a == nil {
-		a = k.aead(s.self, s.incarnation)
-		s.aeads[k.id] = a
+		a = k.AEAD(s.self, s.incarnation)
+		s.aeads[k.ID] = a
 	}
 	return a
-}
-
-// seal writes header and tag and encrypts.
-func seal(p []byte, h *Header, k *key, a cipher.AEAD, t *tagger, n *[12]byte) []byte {
-	whole := len(p) + sealSize
-	if cap(p) < whole {
-		p = append(make([]byte, 0, whole), p...)
-	}
-	h.put(p[:whole])
-	copy(p[headerSize:Headroom], t.tag(k, p))
-	return a.Seal(p[:Headroom], nonce(n, h.Counter), p[Headroom:], p[:Headroom])
 }

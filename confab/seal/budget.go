@@ -1,4 +1,4 @@
-package packet
+package seal
 
 import (
 	"hash/maphash"
@@ -30,20 +30,22 @@ func (b *Bucket) Take(now time.Duration, rate, burst float64) bool {
 	return true
 }
 
-// budget bounds what each source may cost. Sources share buckets by a hash that
+// Budget bounds what each source may cost. Sources share buckets by a hash that
 // nobody outside can predict, so that its size never grows and that a source
 // cannot buy a full bucket by pushing another out.
-type budget struct {
+type Budget struct {
 	seed        maphash.Seed
 	rate, burst float64
 	buckets     []Bucket
 }
 
-func newBudget(buckets int, rate, burst float64) *budget {
-	return &budget{seed: maphash.MakeSeed(), rate: rate, burst: burst, buckets: make([]Bucket, buckets)}
+// NewBudget makes a budget of so many packets a second and at once for a source.
+func NewBudget(buckets int, rate, burst float64) *Budget {
+	return &Budget{seed: maphash.MakeSeed(), rate: rate, burst: burst, buckets: make([]Bucket, buckets)}
 }
 
-func (b *budget) take(now time.Duration, from netip.AddrPort) bool {
+// Take says whether a source may send one packet more.
+func (b *Budget) Take(now time.Duration, from netip.AddrPort) bool {
 	h := maphash.Comparable(b.seed, from)
 	return b.buckets[h%uint64(len(b.buckets))].Take(now, b.rate, b.burst)
 }

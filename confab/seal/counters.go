@@ -1,4 +1,4 @@
-package packet
+package seal
 
 import "sync/atomic"
 
@@ -20,8 +20,9 @@ const (
 	OldRun             // from an earlier incarnation of its sender
 	BadSeal            // the AEAD refused it
 	BadBody            // authentic, and yet not a message
-	BadRecord          // a record in it is not signed by its subject, or not the sender's
+	BadRecord          // what it says of its sender is not signed by that
 	NoPeer             // sealed pairwise by somebody that we know no record of
+	Overflow           // good, and yet lost: this node is too busy
 	verdicts
 )
 
@@ -34,6 +35,9 @@ type Counters struct {
 
 // Add counts a verdict.
 func (c *Counters) Add(v Verdict) { c.n[v].Add(1) }
+
+// Sent counts a packet that was sent.
+func (c *Counters) Sent() { c.sent.Add(1) }
 
 // Snapshot reads all counters.
 func (c *Counters) Snapshot() Counts {
@@ -66,7 +70,7 @@ var verdictNames = [verdicts]string{
 	Accepted: "accepted", BadLength: "bad_length", BadVersion: "bad_version", BadKind: "bad_kind",
 	Own: "own", NotForUs: "not_for_us", UnknownKey: "unknown_key", BadTag: "bad_tag",
 	OverBudget: "over_budget", Replayed: "replayed", OldRun: "old_run", BadSeal: "bad_seal",
-	BadBody: "bad_body", BadRecord: "bad_record", NoPeer: "no_peer",
+	BadBody: "bad_body", BadRecord: "bad_record", NoPeer: "no_peer", Overflow: "overflow",
 }
 
 // String gives the verdict's name.
@@ -76,6 +80,3 @@ func (v Verdict) String() string {
 	}
 	return "unknown"
 }
-
-// Sent counts a packet that was sent.
-func (c *Counters) Sent() { c.sent.Add(1) }
