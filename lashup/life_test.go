@@ -142,10 +142,8 @@ func (p *process) taking() taking { return &fakeTaking{fake: newFake(p)} }
 // fake is an engine. The machine complains when two do at a time what only one
 // may.
 type fake struct {
-	p       *process
-	ended   chan struct{}
-	pipe    *os.File
-	writers bool
+	p     *process
+	ended chan struct{}
 }
 
 func newFake(p *process) *fake { return &fake{p: p, ended: make(chan struct{})} }
