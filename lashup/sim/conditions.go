@@ -45,7 +45,7 @@ func (p *play) holds(c *condition) bool {
 	case "overlay":
 		return p.connected()
 	case "isolated":
-		return !slices.ContainsFunc(who, func(nd *Node) bool { return !nd.Isolated })
+		return !slices.ContainsFunc(who, func(nd *Node) bool { return nd.Isolated == c.not }) != c.not
 	case "checked":
 		return p.pairs(c, func(nd, o *Node) bool {
 			k := p.checks[[2]int{nd.Index, o.Index}]
@@ -81,15 +81,16 @@ func (p *play) all(c *condition, who []*Node, ok func(nd, o *Node) bool) bool {
 	return !c.not
 }
 
+// pairs is all for conditions about one node's word on another.
 func (p *play) pairs(c *condition, ok func(nd, o *Node) bool) bool {
 	for _, nd := range p.nodes(c.who) {
 		for _, o := range p.nodes(c.whom) {
-			if !ok(nd, o) {
-				return false
+			if ok(nd, o) == c.not {
+				return c.not
 			}
 		}
 	}
-	return true
+	return !c.not
 }
 
 // cutOf is the reason why a node has let another go, as it publishes it, or "".

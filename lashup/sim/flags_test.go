@@ -1,6 +1,9 @@
 package sim
 
-import "flag"
+import (
+	"flag"
+	"testing"
+)
 
 var (
 	seeds = flag.Int("seeds", 0, "run the tests over seeds with this many, from 1 on; 0: a few")
@@ -11,6 +14,9 @@ var (
 func seedCount(few int) int {
 	if *seeds > 0 {
 		return *seeds
+	}
+	if testing.Short() {
+		return 1
 	}
 	return few
 }

@@ -30,7 +30,7 @@ func TestScenarios(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for seed := range seedCount(3) {
+			for seed := range seedCount(2) {
 				if err := Play(s, uint64(seed+1), nil); err != nil {
 					t.Errorf("%s: %v", name, err)
 				}

@@ -39,9 +39,8 @@ import "time"
 //	incr KEY by WHO           add one to a counter (own/KEY: each its own; shared/KEY)
 //	check WHO WHO             the first ask after the others
 //
-// Conditions. "not" before one of the first four means that it holds of none, and
-// before the others that it does not hold. WHO at the end of the first four
-// limits who is asked; else those asked are all that run:
+// Conditions. "not" means that it holds of none of those who are named. WHO at the
+// end of the first four limits who is asked; else those asked are all that run:
 //
 //	up WHO [at WHO]           their tables show them reachable
 //	down WHO [as WHY] [at WHO]    unreachable; WHY: dead, hung, left, …
