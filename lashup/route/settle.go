@@ -41,6 +41,7 @@ const (
 	settleCalm  = 300 * time.Millisecond // without events: back to settleAfter
 	hasteAgain  = 300 * time.Millisecond // between two hasty events of one node
 	grace       = 500 * time.Millisecond // for a node that was merely let go, to find new neighbours
+	aloneGrace  = 5 * time.Second        // for this node itself, when all its edges are gone
 	maxHaste    = 256
 )
 
@@ -60,6 +61,7 @@ type settling struct {
 	odd     map[uint32]odd
 	lost    []uint32 // had their last edge taken since the last Settle
 	haste   map[uint32]time.Duration
+	alone   time.Duration // the grace of a node without edges ends; never: it has some
 }
 
 type odd struct {
@@ -68,7 +70,7 @@ type odd struct {
 }
 
 func newSettling() settling {
-	return settling{due: never, graceAt: never, wait: settleAfter, last: -settleCalm, me: none}
+	return settling{due: never, graceAt: never, alone: never, wait: settleAfter, last: -settleCalm, me: none}
 }
 
 // State is the node's state as of the last Settle, and for Down the reason.
@@ -84,9 +86,21 @@ func (t *Table) State(id crux.NodeID) (State, Why) {
 	return s, t.why(i)
 }
 
-// Reachable is the number of nodes that the graph reached from Self at the last
-// Settle, Self included.
-func (t *Table) Reachable() int { return t.events.settled.size(t.events.me) }
+// Reachable is the number of nodes that are Up as of the last Settle, Self
+// included.
+func (t *Table) Reachable() int {
+	e := &t.events
+	n := e.settled.size(e.me)
+	for i, o := range e.odd {
+		switch was := stateIn(e.settled, i, e.me); {
+		case was == Up && o.state == Down:
+			n--
+		case was != Up && o.state == Up:
+			n++
+		}
+	}
+	return n
+}
 
 func (t *Table) state(i uint32) State {
 	if o, ok := t.events.odd[i]; ok {
@@ -105,8 +119,10 @@ func (t *Table) NextSettle() time.Duration { return min(t.events.due, t.events.g
 // Settle tells what became of the changes since the last call: one event for
 // each node whose state differs. Changes are gathered for 20 ms, or longer while
 // they do not end, so that a flap in between is no event. A node that lost its
-// last edge by a verdict, or that says it leaves, is Down at once. The events are
-// in the order of the node IDs; Self is not among them.
+// last edge by a verdict, or that says it leaves, is Down at once. If all of
+// Self's own edges are gone, it is Self that is cut off: nobody else goes Down by
+// that for 5 s. The events are in the order of the node IDs; Self is not among
+// them.
 func (t *Table) Settle(now time.Duration) []Event {
 	e := &t.events
 	out := t.settleLost(now)
@@ -188,6 +204,10 @@ func (t *Table) settleAll(now time.Duration) (out []Event) {
 	e := &t.events
 	next := t.cache.partition(t)
 	me := t.partOf(next)
+	if t.cutOff(now, next.size(me)) {
+		e.dirty, e.due, e.graceAt = false, never, e.alone
+		return nil
+	}
 	changed := t.cache.diff(diffKey{e.settled, next, e.me, me})
 	for i := range e.odd {
 		if !slices.Contains(changed, i) { // both are short where there are odd ones
@@ -207,8 +227,22 @@ func (t *Table) settleAll(now time.Duration) (out []Event) {
 	return out
 }
 
+// cutOff says whether this node, which sees so many in its part of the graph,
+// has lost all the others a moment ago. Most likely the fault is with it.
+func (t *Table) cutOff(now time.Duration, size int) bool {
+	e := &t.events
+	if size > 1 || e.settled.size(e.me) <= 1 {
+		e.alone = never
+		return false
+	}
+	if e.alone == never {
+		e.alone = now + aloneGrace
+	}
+	return now < e.alone
+}
+
 // partOf is the part that this node sees the others from. If it is leaving, it is
-// in none of theirs any more, but still sees what its neighbours see.
+// in none of theirs any more, but still sees what one of its neighbours sees.
 func (t *Table) partOf(p *partition) uint32 {
 	if a := t.row(t.me); a != nil && a.Leaving {
 		for _, v := range t.ix.edges(a) {

@@ -253,6 +253,54 @@ func TestAPartOfTheOverlayIsCutOffAndComesBack(t *testing.T) {
 	}
 }
 
+func TestWhoLosesAllItsEdgesDoubtsItselfFirst(t *testing.T) {
+	w, g := ring(6)
+	w.drop(t, g, 1, 0, Dead)
+	w.drop(t, g, 5, 0, Dead)
+	w.to(w.now + 4*time.Second)
+	if got := w.take(); len(got) != 0 || w.Reachable() != 6 {
+		t.Fatalf("%d are reachable: %v", w.Reachable(), got)
+	}
+	g.set(1, 0, true)
+	must(t, w.Table, g.next(1))
+	w.to(w.now + 10*time.Second)
+	if got := w.take(); len(got) != 0 || w.Reachable() != 6 {
+		t.Fatalf("back again, %d are reachable: %v", w.Reachable(), got)
+	}
+	w.drop(t, g, 1, 0, Dead)
+	w.to(w.now + 4*time.Second)
+	if got := w.take(); len(got) != 0 {
+		t.Fatalf("the second time: %v", got)
+	}
+	w.to(w.now + 2*time.Second)
+	if got := w.take(); len(got) != 5 || w.Reachable() != 1 {
+		t.Errorf("after a while %d are reachable: %v", w.Reachable(), got)
+	}
+	g.set(1, 0, true)
+	must(t, w.Table, g.next(1))
+	w.to(w.now + time.Second)
+	if got := w.take(); len(got) != 5 || w.Reachable() != 6 {
+		t.Errorf("and back, %d are reachable: %v", w.Reachable(), got)
+	}
+}
+
+func TestOfTwoTheDeadOneIsDownAtOnce(t *testing.T) {
+	g := newGraph(2)
+	g.set(0, 1, true)
+	w := &watch{Table: fill(newTable(0), g)}
+	w.to(time.Second)
+	w.take()
+	w.drop(t, g, 0, 1, Dead)
+	w.to(w.now + ms)
+	if got := w.take(); len(got) != 1 || got[0] != (Event{node(1), Up, Down, Dead}) || w.Reachable() != 1 {
+		t.Fatalf("%d are reachable: %v", w.Reachable(), got)
+	}
+	w.to(w.now + 10*time.Second)
+	if got := w.take(); len(got) != 0 || w.Reachable() != 1 {
+		t.Errorf("later %d are reachable: %v", w.Reachable(), got)
+	}
+}
+
 func TestWhatIsForgottenIsUnknown(t *testing.T) {
 	w, _ := ring(6)
 	w.Forget(node(3))
@@ -291,9 +339,12 @@ func TestStatesAreWhatEventsSaid(t *testing.T) {
 				}
 			}
 		}
-		w.to(w.now + 2*time.Second)
+		w.to(w.now + 10*time.Second)
 		for _, e := range w.take() {
 			said[e.Node.String()] = e.To
+		}
+		if a := slow[node(0)]; a != nil && a.Leaving {
+			return // it sees what one of its neighbours sees
 		}
 		ids := nodes(0)
 		for i := 1; i < n; i++ {
