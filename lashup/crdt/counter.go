@@ -19,7 +19,8 @@ import (
 // counts, and of its floors likewise; both only grow.
 //
 // Cells and floors obey the causal context too, as dots do: a side that has seen
-// a cell and has no entry of its actor has seen it go (only fold does that).
+// the last number that another has of an actor, and has no entry of the actor, has
+// seen it go (only fold does that).
 type counter struct {
 	entries []entry // sorted by actor, the floor before the cell; one of each at most
 }
@@ -40,6 +41,14 @@ func (x *entry) dot() Dot { return Dot{x.Actor, x.top} }
 
 // part is what a counter holds of one actor.
 type part struct{ floor, cell entry } // top is 0 in what is not there
+
+// last is the mark of the last entry.
+func (p *part) last() Mark {
+	if p.cell.top > 0 {
+		return p.cell.mark()
+	}
+	return p.floor.mark()
+}
 
 func (p *part) net() int64 { return p.cell.amount - p.floor.amount }
 
@@ -140,21 +149,20 @@ func (c *counter) join(o node, j *joiner) bool {
 	return changed
 }
 
-// forget removes what the other side has seen and has nothing of.
+// forget removes the parts that the other side has seen and has nothing of.
 func (c *counter) forget(theirs *counter, j *joiner) bool {
 	changed := false
 	for _, s := range j.common.spans {
 		i, _ := c.span(Actor{s.Node, s.Lo.Incarnation})
-		for i < len(c.entries) {
-			x := &c.entries[i]
-			if x.Node != s.Node || x.Incarnation > s.Hi.Incarnation {
-				break
-			}
-			if from, to := theirs.span(x.Actor); from == to && j.common.has(x.Node, x.mark()) {
-				c.entries = slices.Delete(c.entries, i, i+1)
-				changed = true
-			} else {
-				i++
+		for k := 0; i < len(c.entries) && c.entries[i].Node == s.Node && c.entries[i].Incarnation <= s.Hi.Incarnation; i = k {
+			a := c.entries[i].Actor
+			_, k = c.span(a)
+			from, to := theirs.span(a)
+			// The last entry tells: others may be of numbers that the other side knows
+			// of while it has left out the last one.
+			if from == to && j.common.has(a.Node, c.entries[k-1].mark()) {
+				c.entries = slices.Delete(c.entries, i, k)
+				k, changed = i, true
 			}
 		}
 	}
@@ -163,19 +171,11 @@ func (c *counter) forget(theirs *counter, j *joiner) bool {
 
 // merge takes in the other side's part of actor a.
 func (c *counter) merge(a Actor, theirs part, j *joiner) bool {
-	if c.foldedBeyond(a) {
-		return false
-	}
 	i, k := c.span(a)
-	was := partOf(c.entries[i:k])
-	if i == k { // what was seen and is not here has gone
-		if theirs.floor.top > 0 && j.mine.has(a.Node, theirs.floor.mark()) {
-			theirs.floor = entry{}
-		}
-		if theirs.cell.top > 0 && j.mine.has(a.Node, theirs.cell.mark()) {
-			theirs.cell = entry{}
-		}
+	if c.foldedBeyond(a) || i == k && j.mine.has(a.Node, theirs.last()) {
+		return false // what was seen and is not here has gone
 	}
+	was := partOf(c.entries[i:k])
 	p := joinParts(was, theirs)
 	if p == was {
 		return false
@@ -218,8 +218,11 @@ func (c *counter) apply(op *Op, e *edit) (node, error) {
 	}
 	p.cell.top = d.Seq
 	p.cell.amount += op.n
+	if p.floor.top > 0 {
+		e.seen = append(e.seen, p.floor.dot()) // it goes along: the actor tells all of its part
+	}
 	out := &counter{}
-	out.put(d.Actor, p) // with the floor, if any: what the actor knows of its own part
+	out.put(d.Actor, p)
 	return out, nil
 }
 
@@ -233,9 +236,9 @@ func (c *counter) reset(e *edit) node {
 	out := &counter{}
 	for a, p := range c.parts {
 		if x := p.cell; x.top > 0 {
-			e.seen = append(e.seen, x.dot())
-			p = part{floor: entry{a, true, x.folded, 0, x.top, x.amount}}
+			p.floor = entry{a, true, x.folded, 0, x.top, x.amount}
 		}
+		e.seen = append(e.seen, p.floor.dot())
 		out.entries = append(out.entries, p.floor)
 	}
 	return out

@@ -35,30 +35,27 @@ func (s *State) Fold(node crux.NodeID, before uint64) bool {
 }
 
 // fold makes one entry of all that closed incarnations hold: the sum of what no
-// reset has taken back, under the actor of the last one that has any left. A
-// single cell without a floor stays what it is.
+// reset has taken back, under the actor of the last one that has any left. If
+// that is one cell of which nothing was taken back, it stays what it is.
 func (c *counter) fold(f *fold) bool {
 	i, _ := c.span(Actor{f.node, 0})
 	k, _ := c.span(Actor{f.node, f.before})
-	if i == k {
-		return false
-	}
-	sum, last, cells := int64(0), entry{}, 0
+	sum, last, whole := int64(0), entry{}, true
 	for _, p := range (&counter{c.entries[i:k]}).parts {
 		if p.cell.top > 0 {
+			whole = last.top == 0 && p.floor.top == 0
 			sum += p.net()
 			last = p.cell
-			cells++
 		}
 	}
+	last.amount, last.folded = sum, last.folded || !whole
 	switch {
-	case cells == 0:
+	case last.top == 0:
 		c.entries = slices.Delete(c.entries, i, k)
-		return true
-	case k-i == 1:
+		return i < k
+	case k-i == 1 && c.entries[i] == last:
 		return false
 	}
-	last.amount, last.folded = sum, true
 	c.entries = slices.Replace(c.entries, i, k, last)
 	return true
 }
