@@ -12,8 +12,8 @@ const (
 	pingGap   = 10 * time.Millisecond // between later ones, at least
 	slowGap   = 50 * time.Millisecond // once it is clear that the target is alive
 	leadMin   = 5 * time.Millisecond  // before witnesses are asked, at least
-	quickMin  = 30 * time.Millisecond // length of a check that others' evidence began
-	lingerFor = time.Second           // for evidence that revises a verdict
+	quickMin  = 50 * time.Millisecond // length of a check that others' evidence began
+	lingerFor = 2 * time.Second       // for evidence that revises a verdict
 	jobPings  = 3                     // for others, of a node that is no neighbour
 
 	maxAccusers = 8
@@ -44,10 +44,10 @@ type check struct {
 	ends     time.Duration // of the window: when the evidence is weighed
 	next     time.Duration // ping
 	askAt    time.Duration
-	sent     int  // pings
-	rounds   int  // of asking
-	extended int  // times that the window was made longer
-	renewed  bool // others heard the target, and are to be asked once more
+	sent     int           // pings
+	rounds   int           // of asking
+	extended time.Duration // when the window was made longer; 0: it was not
+	renewed  bool          // others heard the target, and are to be asked once more
 	doubting bool
 	said     Why // 0: it runs
 	heard    bool
@@ -98,8 +98,11 @@ func (m *Machine) beginCheck(t *target, why cause) *check {
 	c := t.check
 	switch {
 	case c == nil || !c.running():
-		c = &check{askAt: never, cause: why}
-		t.check, t.wait = c, never
+		next := &check{askAt: never, cause: why}
+		if c != nil {
+			next.jobs = c.jobs
+		}
+		c, t.check, t.wait = next, next, never
 		m.stats.Checks++
 	case c.full || why == errand:
 		if why == lost && !c.probed {
@@ -108,7 +111,7 @@ func (m *Machine) beginCheck(t *target, why cause) *check {
 		return c
 	}
 	c.cause, c.full = why, why != errand
-	c.verdict = t.watched
+	c.verdict = t.watched || t.said != 0
 	m.restart(t)
 	return c
 }
@@ -117,7 +120,7 @@ func (m *Machine) beginCheck(t *target, why cause) *check {
 func (m *Machine) restart(t *target) {
 	c := t.check
 	c.began, c.next, c.sent, c.rounds = m.now, m.now, 0, 0
-	c.renewed, c.doubting = false, false
+	c.renewed, c.doubting, c.extended = false, false, 0
 	c.ends, c.askAt = never, never
 	if c.full {
 		c.ends = m.now + m.window(t, c.cause == lost || c.cause == accused)
@@ -166,17 +169,11 @@ func (m *Machine) typicalHigh() time.Duration {
 // tickCheck does what is due in a check.
 func (m *Machine) tickCheck(t *target) {
 	c := t.check
-	if !c.running() {
-		if m.now >= c.ends {
-			m.endCheck(t)
-		}
-		return
-	}
 	if m.now >= c.next {
 		m.ping(t)
 		c.sent++
 		c.next = m.now + m.gap(t)
-		if !c.full && c.sent >= jobPings {
+		if (!c.full || !c.running()) && c.sent >= jobPings {
 			c.next = never
 		}
 	}
@@ -186,10 +183,13 @@ func (m *Machine) tickCheck(t *target) {
 	m.overdueJobs(c)
 	m.overdueTokens(t)
 	switch {
-	case !c.full && len(c.jobs) == 0:
+	case c.running() && !c.full && len(c.jobs) == 0:
 		m.endCheck(t)
-	case m.now >= c.ends:
+	case m.now < c.ends:
+	case c.running():
 		m.weigh(t)
+	default:
+		m.endCheck(t)
 	}
 }
 

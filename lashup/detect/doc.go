@@ -31,7 +31,7 @@
 //     neighbours, and reports that it is Isolated when that does not help. Then
 //     it gives its neighbours up as Unheard, which accuses nobody.
 //
-// A verdict is revised when other evidence comes within the next second.
+// A verdict is revised when other evidence comes within the next two seconds.
 //
 // # Doubt of itself
 //

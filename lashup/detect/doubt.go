@@ -16,6 +16,10 @@ const (
 	lossWeight  = 1.0 / 64              // of one ping in the rate of misses
 	lossUsual   = 0.04                  // misses that nothing is done about
 	lossStretch = 0.1                   // misses beyond those that double a window
+	falseWithin = time.Second           // a verdict that is taken back by then was hasty
+	falseHalf   = time.Minute           // in which half of those are forgotten
+	falseWeight = 0.5                   // of one, in the length of a window
+	falseMost   = 2                     // windows that are added at most
 )
 
 // doubt is what the machine thinks of itself.
@@ -28,7 +32,9 @@ type doubt struct {
 	unrest    float64
 	unrestAt  time.Duration
 	loss      float64 // part of the pings that were missed, lately
-	announced bool    // isolated, as the driver knows it
+	hasty     float64 // verdicts that were taken back soon, lately
+	hastyAt   time.Duration
+	announced bool // isolated, as the driver knows it
 }
 
 // proof is an answer of a node: what this one sends arrives, and what it is sent
@@ -127,11 +133,23 @@ func (m *Machine) disturb(n int) {
 	m.unrestAt = m.now
 }
 
-func (m *Machine) unrestNow() float64 {
-	if m.unrest == 0 {
+func (m *Machine) unrestNow() float64 { return faded(m.unrest, m.now-m.unrestAt, calmHalf) }
+
+// faded is what is left of x after a time.
+func faded(x float64, after, half time.Duration) float64 {
+	if x == 0 {
 		return 0
 	}
-	return m.unrest * math.Exp2(-float64(m.now-m.unrestAt)/float64(calmHalf))
+	return x * math.Exp2(-float64(after)/float64(half))
+}
+
+// regret notes that a verdict was taken back. One that was hasty makes the next
+// ones slower: processes pause here for longer than was thought.
+func (m *Machine) regret(c *check) {
+	if (c.said == Hung || c.said == Dead) && c.kernel != Refused && m.now-(c.ends-lingerFor) < falseWithin {
+		m.hasty = 1 + faded(m.hasty, m.now-m.hastyAt, falseHalf)
+		m.hastyAt = m.now
+	}
 }
 
 // stretch is the factor on the ping interval: 1, and up to 2 while the overlay
@@ -149,7 +167,10 @@ func (m *Machine) lossSeen(missed bool) {
 	m.loss += lossWeight * (x - m.loss)
 }
 
-// patient makes a time longer while many pings are lost.
+// patient makes a window longer while many pings are lost, and after verdicts
+// that were hasty.
 func (m *Machine) patient(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (1 + min(1, max(0, m.loss-lossUsual)/lossStretch)))
+	lossy := min(1, max(0, m.loss-lossUsual)/lossStretch)
+	hasty := min(falseMost, falseWeight*faded(m.hasty, m.now-m.hastyAt, falseHalf))
+	return time.Duration(float64(d) * (1 + lossy + hasty))
 }

@@ -45,7 +45,7 @@ func (m *Machine) weigh(t *target) {
 		m.conclude(t, c.gone())
 	case len(c.accusers) > 0 && m.provenSince(c.began-m.p.Interval, t.id):
 		m.conclude(t, c.gone())
-	case c.extended > 0 && m.provenSince(c.began, t.id):
+	case c.extended > 0 && m.provenSince(c.extended, t.id):
 		m.conclude(t, c.gone()) // no witness, but this node is heard and hears
 	case c.extended > 0 && c.kernel == Accepted && m.lone(t):
 		m.conclude(t, Hung) // nobody else could say more
@@ -85,14 +85,14 @@ func (c *check) gone() Why {
 
 // lone says whether there is nobody but the target to ask.
 func (m *Machine) lone(t *target) bool {
-	return m.watched <= 1 && len(m.witnesses(t, 1)) == 0
+	return m.watched <= 1 && !m.isolated && len(t.check.asks) == 0 && len(m.witnesses(t, 1)) == 0
 }
 
 // extend gives the check another window: it asks other witnesses, and pings the
 // neighbours, to see whether anybody answers.
 func (m *Machine) extend(t *target) {
 	c := t.check
-	c.extended++
+	c.extended = m.now
 	c.ends = m.now + m.window(t, false)
 	c.rounds = 0
 	m.ask(t)
@@ -112,6 +112,7 @@ func (m *Machine) alive(t *target) {
 	for _, j := range c.jobs {
 		m.send(j.from, &WitnessReport{j.seq, true})
 	}
+	m.regret(c)
 	m.say(t, Alive)
 	m.endCheck(t)
 }

@@ -1,6 +1,7 @@
 package detect
 
 import (
+	"slices"
 	"time"
 
 	"fulcrum.example/crux"
@@ -89,38 +90,34 @@ func (m *Machine) onRequest(from crux.NodeID, msg *WitnessRequest) {
 		return
 	}
 	m.stats.Witnessed++
-	why := errand
-	if t.watched {
-		why = alarmed
-	}
-	j := job{from, msg.Seq, m.now + min(max(msg.Within, withinMin), withinMax)}
-	if c := t.check; c != nil && c.running() {
-		for _, o := range c.jobs {
-			if o.from == from && o.seq == msg.Seq {
-				return
-			}
-		}
-		if len(c.jobs) < maxJobs {
-			c.jobs = append(c.jobs, j)
-		}
-		if why == alarmed {
-			c.alarms++
-			m.beginCheck(t, why)
-		}
-		return
-	}
-	m.newJob(t, why, j)
+	m.takeJob(t, job{from, msg.Seq, m.now + min(max(msg.Within, withinMin), withinMax)})
 }
 
-// newJob begins a check for another node's sake.
-func (m *Machine) newJob(t *target, why cause, j job) {
-	c := &check{jobs: []job{j}, askAt: never, cause: why, full: why != errand, verdict: t.watched}
-	if why == alarmed {
-		c.alarms++
+// takeJob adds a request to the check of its target, or begins one.
+func (m *Machine) takeJob(t *target, j job) {
+	c := t.check
+	if c != nil && slices.ContainsFunc(c.jobs, func(o job) bool { return o.from == j.from && o.seq == j.seq }) {
+		return
 	}
-	t.check, t.wait = c, never
-	m.stats.Checks++
-	m.restart(t)
+	begin := c == nil
+	if begin {
+		c = &check{cause: errand, askAt: never}
+		t.check, t.wait = c, never
+		m.stats.Checks++
+	}
+	again := !c.running() && len(c.jobs) == 0
+	if len(c.jobs) < maxJobs {
+		c.jobs = append(c.jobs, j)
+	}
+	switch {
+	case begin:
+		m.restart(t)
+	case again:
+		c.sent, c.next = 0, m.now // it may have come back
+	}
+	if t.watched {
+		m.beginCheck(t, alarmed).alarms++
+	}
 }
 
 // overdueJobs tells who cannot wait any longer that the target was not heard. A

@@ -54,10 +54,19 @@ func addrOf(id crux.NodeID) netip.AddrPort {
 // newWorld makes n nodes, each with neighbours of about the given number, that
 // all began at time 0.
 func newWorld(n, degree int, seed uint64, loss float64) *world {
-	w := &world{rng: rand.New(rand.NewPCG(seed, 1))}
-	w.net = sim.New(sim.Options[Message]{
+	return makeWorld(n, degree, sim.Options[Message]{
 		Seed: seed, Loss: loss, MinDelay: 200 * time.Microsecond, MaxDelay: 1200 * time.Microsecond,
 	})
+}
+
+// slowWorld has a delay of so much one way, and half as much now and then.
+func slowWorld(n int, one time.Duration, seed uint64) *world {
+	return makeWorld(n, 6, sim.Options[Message]{Seed: seed, Loss: 0.01, MinDelay: one / 2, MaxDelay: one})
+}
+
+func makeWorld(n, degree int, opt sim.Options[Message]) *world {
+	seed := opt.Seed
+	w := &world{rng: rand.New(rand.NewPCG(seed, 1)), net: sim.New(opt)}
 	for i := range n {
 		nd := &node{w: w, id: nodeID(i)}
 		nd.m = New(Config{Self: nd.id, Rand: rand.New(rand.NewPCG(seed, uint64(i)+2)), Witnesses: nd.witnesses}, 0)
