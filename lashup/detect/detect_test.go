@@ -8,21 +8,21 @@ import (
 // seeds is how many worlds a test looks at.
 func seeds(n int) int {
 	if testing.Short() {
-		return max(1, n/10)
+		return max(2, n/25)
 	}
 	return n
 }
 
 func TestASilentNodeIsFoundDead(t *testing.T) {
-	detection(t, seeds(300), 0.01, (*node).kill, Dead)
+	detection(t, seeds(150), 0.01, (*node).kill, Dead)
 }
 
 func TestAHungNodeIsFoundHung(t *testing.T) {
-	detection(t, seeds(300), 0.01, (*node).hang, Hung)
+	detection(t, seeds(100), 0.01, (*node).hang, Hung)
 }
 
 func TestASilentNodeIsFoundDeadAtTenPercentLoss(t *testing.T) {
-	detection(t, seeds(200), 0.1, (*node).kill, Dead)
+	detection(t, seeds(100), 0.1, (*node).kill, Dead)
 }
 
 // A small group for an hour, with losses.
@@ -30,7 +30,7 @@ func TestLossAloneCausesNoVerdict(t *testing.T) {
 	for _, loss := range []float64{0.01, 0.1} {
 		hours := 1 * time.Hour
 		if testing.Short() {
-			hours /= 20
+			hours /= 40
 		}
 		w := newWorld(10, 6, 1, loss)
 		w.net.RunUntil(hours)

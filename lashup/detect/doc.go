@@ -51,6 +51,7 @@
 //
 // A check ends in bounded time, and Check is answered within Params.Bound. All
 // tables are bounded. One request makes this node send at most three pings to its
-// target, however many ask at a time, and requests are limited by sender and in
-// all. No message, from anyone, makes the machine panic.
+// target, however many ask at a time (unless it is a neighbour that does not
+// answer), and requests are limited by sender and in all. No message, from
+// anyone, makes the machine panic.
 package detect

@@ -23,6 +23,7 @@ type Machine struct {
 	fill    filling // fill.go
 	joins   bucket  // of joins that were taken
 	walks   bucket  // of walks that were passed on
+	takes   bucket  // of walks that ended here with a dial
 	shuffle shuffling
 	left    bool
 }

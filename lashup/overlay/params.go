@@ -70,6 +70,7 @@ const (
 	maxBans     = 64
 	maxTrails   = 32
 	walkRate    = 200 // ForwardJoins and Shuffles a second that this node passes on, and at once
+	takeRate    = 20  // dials a second that walks of others cause here, and at once
 	shuffleOwn  = 3   // of the active view in a shuffle (ka)
 	shufflePast = 4   // of the passive view (kp)
 )

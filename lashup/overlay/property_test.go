@@ -113,7 +113,7 @@ func TestNonsenseIsHarmless(t *testing.T) {
 				default:
 					m.Receive(now, peer, message(t))
 				}
-				if why := m.flaw(); why != "" {
+				if why := m.Flaw(); why != "" {
 					t.Fatal(why)
 				}
 			}

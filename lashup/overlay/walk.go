@@ -71,7 +71,7 @@ func (m *Machine) take(msg *ForwardJoin) bool {
 		return false
 	}
 	full := m.lack() == 0
-	if full && (msg.Room < 2 || m.splitting()) {
+	if full && (msg.Room < 2 || m.splitting()) || !m.takes.take(m.now, takeRate, takeRate) {
 		return false
 	}
 	m.dial(msg.Node, askLow).force = full

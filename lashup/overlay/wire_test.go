@@ -102,7 +102,7 @@ func (w *wires) do(e *end, r Ready) {
 		}
 		e.dial[id] = true
 	}
-	if why := e.m.flaw(); why != "" {
+	if why := e.m.Flaw(); why != "" {
 		w.fail("%d: %s", e.n, why)
 	}
 }

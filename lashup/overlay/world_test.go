@@ -178,7 +178,7 @@ func (nd *node) do(r Ready) {
 		c.stream.Data = c
 	}
 	nd.place.WakeAt(nd.m.NextTick())
-	if why := nd.m.flaw(); why != "" {
+	if why := nd.m.Flaw(); why != "" {
 		nd.w.fail(nd, "%s", why)
 	}
 }

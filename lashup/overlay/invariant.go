@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// flaw says which of the machine's promises is broken, or nothing.
-func (m *Machine) flaw() string {
+// Flaw says which promise of the package the machine's state breaks, or "". It is
+// for tests and simulators, to be called after every step.
+func (m *Machine) Flaw() string {
 	switch {
 	case len(m.active) > m.p.Active:
 		return fmt.Sprintf("%d neighbours", len(m.active))
@@ -19,12 +20,11 @@ func (m *Machine) flaw() string {
 	case m.pending() > 2*maxPending || m.count(incoming) > maxIncoming:
 		return fmt.Sprintf("%d links pending, %d incoming", m.pending(), m.count(incoming))
 	}
-	seen := map[[8]byte]bool{}
-	for _, id := range append(m.Passive(), m.active...) {
-		if seen[id] {
+	all := append(m.Passive(), m.active...)
+	for i, id := range all {
+		if slices.Contains(all[i+1:], id) {
 			return fmt.Sprintf("%s is in the views twice", id)
 		}
-		seen[id] = true
 	}
 	for i, l := range m.links {
 		switch {
