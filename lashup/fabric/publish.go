@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -24,11 +25,35 @@ func (m *Machine) review() {
 		m.publishAt = never
 		return
 	}
-	if at := m.published + publishGap; !m.urgent && m.now < at {
+	if at := m.published + m.gap(); !m.urgent && m.now < at {
 		m.publishAt = at
 		return
 	}
 	m.publish()
+}
+
+// gap is the least time between two adjacencies of this node that bring no bad
+// news. It is longer while all others publish, too, as when a bloc starts: then
+// each would be out of date at once.
+func (m *Machine) gap() time.Duration {
+	return min(publishGap+time.Duration(m.churn.rate(m.now))*gapPerUpdate, maxPublishGap)
+}
+
+// churn is how many adjacencies have come of late: it halves each second.
+type churn struct {
+	n  float64
+	at time.Duration
+}
+
+func (c *churn) add(now time.Duration, n int) {
+	c.n, c.at = c.rate(now)+float64(n), now
+}
+
+func (c *churn) rate(now time.Duration) float64 {
+	if c.n < 1 {
+		return c.n
+	}
+	return c.n * math.Exp2(-(now - c.at).Seconds())
 }
 
 // publish signs and floods the next adjacency.

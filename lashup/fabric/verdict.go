@@ -70,6 +70,7 @@ func (m *Machine) letGo(id crux.NodeID) {
 // updated looks at the adjacencies that are new for what they mean to this node.
 func (m *Machine) updated(now, before []*route.Adjacency) {
 	m.detect.Changes(m.now, len(now))
+	m.churn.add(m.now, len(now))
 	for i, a := range now {
 		if a.Node != m.id {
 			m.hear(a, before[i])
