@@ -1,0 +1,68 @@
+package store
+
+import (
+	"context"
+
+	"fulcrum.example/crux"
+)
+
+// frozen is what Freeze waits for.
+type frozen struct {
+	state []byte
+	err   error
+}
+
+// Announce refuses writes from now on, with a reason of kind Unavailable that
+// says when to try again. Those that were taken before go on.
+func (s *Store) Announce(why error) { s.refuse(why) }
+
+// Freeze ends the store so that another process can go on with it: it refuses new
+// writes, waits until all that was taken is acknowledged and everything is on
+// disk, closes the disk, and gives what the successor's Open takes as Resume.
+// Whatever arrives meanwhile is left for the successor to fetch. After an error
+// the store is as it was, but for Announce's refusal, unless it says that it is
+// closed.
+func (s *Store) Freeze(ctx context.Context) ([]byte, error) {
+	const op = "hand the store over"
+	s.refuse(crux.Errorf("", crux.Unavailable, "the store passes to a new process: try again at once"))
+	got := make(chan frozen, 1)
+	if err := s.do(ctx, func() { s.freezing = got }); err != nil {
+		return nil, crux.Wrap(op, err)
+	}
+	select {
+	case f := <-got:
+		s.end()
+		if err := s.cfg.Disk.Close(); f.err == nil && err != nil {
+			f.err = err
+		}
+		return f.state, crux.Wrap(op, f.err)
+	case <-ctx.Done():
+		err := crux.Errorf(op, crux.Timeout, "the disk does not take what is written: %w", ctx.Err())
+		if s.do(context.WithoutCancel(ctx), func() { s.freezing = nil }) == nil {
+			return nil, err
+		}
+		return nil, crux.Wrap(op, s.over())
+	case <-s.stopped.Done():
+		return nil, crux.Wrap(op, s.over())
+	}
+}
+
+// tryFreeze ends the loop with the state once nothing is under way.
+func (s *Store) tryFreeze() {
+	if s.freezing == nil || len(s.waiting) > 0 || s.unsaved > 0 || s.inbox.waiting() > 0 {
+		return
+	}
+	state, err := s.rep.Export(s.now())
+	s.freezing <- frozen{state, err}
+	s.freezing = nil
+	s.stop()
+}
+
+// Thaw lets writes in again after an Announce that came to nothing.
+func (s *Store) Thaw() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.stopped.Err() == nil {
+		s.ending = nil
+	}
+}

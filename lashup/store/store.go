@@ -1,0 +1,257 @@
+package store
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/lashup/replica"
+)
+
+// Store is a running store. Close it, or Freeze it.
+type Store struct {
+	cfg   Config
+	rep   *replica.Replica // the loop's
+	began time.Time
+
+	calls     chan func()
+	inbox     inbox
+	outbox    outbox
+	persisted chan persisted
+	renew     chan struct{}
+
+	// The loop's.
+	tokens  uint64
+	waiting map[uint64]chan replica.Ack
+	watches map[replica.WatchID]*Watch
+	timer   alarm
+	// unsaved counts the batches that the disk does not have, or not yet.
+	unsaved  int
+	freezing chan frozen // nil: no Freeze waits
+
+	mu      sync.Mutex
+	ending  error // why nothing is taken any more
+	renewed bool
+
+	stop    context.CancelFunc
+	stopped context.Context
+	work    sync.WaitGroup
+}
+
+// Open reads the disk and starts. After an error the disk is closed. Errors:
+// those of the disk and of replica.New; Corrupt for a Resume that does not read.
+func Open(cfg Config) (*Store, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Notice == nil {
+		cfg.Notice = func([][]string) {}
+	}
+	s := &Store{
+		cfg: cfg, began: cfg.Clock.Now(), calls: make(chan func()), persisted: make(chan persisted), renew: make(chan struct{}),
+		waiting: make(map[uint64]chan replica.Ack), watches: make(map[replica.WatchID]*Watch),
+	}
+	s.inbox.init()
+	s.outbox.init()
+	ready, err := s.load()
+	if err != nil {
+		return nil, closing(crux.Wrap("open the store", err), cfg.Disk)
+	}
+	s.stopped, s.stop = context.WithCancel(context.Background())
+	s.work.Go(s.write)
+	s.work.Go(func() {
+		s.carryOut(ready)
+		s.run()
+	})
+	return s, nil
+}
+
+// load makes the replica of what is on disk and what the process before left.
+func (s *Store) load() (replica.Ready, error) {
+	cfg := s.cfg.Replica
+	cfg.Wall = s.began
+	var err error
+	if s.rep, err = replica.New(cfg, 0); err != nil {
+		return replica.Ready{}, err
+	}
+	if err := s.cfg.Disk.Load(s.rep.Load); err != nil {
+		return replica.Ready{}, err
+	}
+	if s.cfg.Resume != nil {
+		if err := s.rep.Import(s.cfg.Resume); err != nil {
+			return replica.Ready{}, err
+		}
+	}
+	return s.rep.LoadDone(s.now()), nil
+}
+
+// now is the replica's time: since Open.
+func (s *Store) now() time.Duration { return s.cfg.Clock.Now().Sub(s.began) }
+
+// Renew is closed when the others have closed this incarnation, as that of a node
+// that does not come back: the owner is to close the store and open it with a new
+// incarnation.
+func (s *Store) Renew() <-chan struct{} { return s.renew }
+
+// run is the goroutine that owns the replica.
+func (s *Store) run() {
+	defer s.hangUp()
+	for {
+		s.tryFreeze()
+		s.timer.set(s.cfg.Clock, s.rep.NextTick(), s.now())
+		select {
+		case <-s.stopped.Done():
+			return
+		case f := <-s.calls:
+			f()
+		case <-s.inbox.more:
+			s.takeIn()
+		case p := <-s.persisted:
+			s.unsaved -= p.batches
+			s.carryOut(s.rep.Persisted(s.now(), p.batch, p.err))
+		case <-s.timer.c:
+			s.timer.rang()
+			s.carryOut(s.rep.Tick(s.now()))
+		}
+	}
+}
+
+// takeIn gives the replica what has come since, writes first.
+func (s *Store) takeIn() {
+	writes, mail := s.inbox.take()
+	if len(writes) > 0 {
+		reqs := make([]replica.Request, len(writes))
+		for i, w := range writes {
+			s.tokens++
+			reqs[i] = replica.Request{Token: s.tokens, Writes: w.writes}
+			s.waiting[s.tokens] = w.ack
+		}
+		s.carryOut(s.rep.Write(s.now(), s.cfg.Clock.Now(), reqs...))
+	}
+	for _, m := range mail {
+		if m.message == nil {
+			s.carryOut(s.rep.Delivered(s.now(), m.from, m.payload))
+			continue
+		}
+		s.carryOut(s.rep.Receive(s.now(), m.from, m.message))
+	}
+}
+
+// carryOut does what the replica asks for.
+func (s *Store) carryOut(r replica.Ready) {
+	if r.Batch != 0 {
+		s.unsaved++
+		s.outbox.put(r.Batch, r.Persist)
+	}
+	for _, m := range r.Sends {
+		if err := s.cfg.Send(m.To, m.Msg.Append(make([]byte, 0, m.Msg.Size()))); err != nil {
+			s.inbox.lost()
+		}
+	}
+	for _, p := range r.Casts {
+		if err := s.cfg.Cast(p); err != nil {
+			s.inbox.lost()
+		}
+	}
+	for _, a := range r.Acks {
+		if c, ok := s.waiting[a.Token]; ok {
+			delete(s.waiting, a.Token)
+			c <- a // it has room for one
+		}
+	}
+	for _, id := range r.Watches {
+		if w := s.watches[id]; w != nil {
+			w.ring()
+		}
+	}
+	if len(r.Repaired) > 0 {
+		s.cfg.Notice(r.Repaired)
+	}
+	if r.Renew && !s.renewed {
+		s.renewed = true
+		close(s.renew)
+	}
+}
+
+// hangUp ends the waiting of whoever waits, at the end of the loop.
+func (s *Store) hangUp() {
+	s.timer.stop()
+	writes, _ := s.inbox.close()
+	for _, w := range writes {
+		w.ack <- replica.Ack{Err: s.over()}
+	}
+	for t, c := range s.waiting {
+		delete(s.waiting, t)
+		c <- replica.Ack{Err: crux.Errorf("write", crux.Unavailable, "the store was closed before the disk had it: it may or may not be there")}
+	}
+	for id, w := range s.watches {
+		delete(s.watches, id)
+		w.ring()
+	}
+}
+
+// do runs f in the loop and waits for it.
+func (s *Store) do(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case s.calls <- func() { f(); close(done) }:
+		<-done // the loop is quick
+		return nil
+	case <-ctx.Done():
+		return crux.Wrap("ask the store", ctx.Err())
+	case <-s.stopped.Done():
+		return s.over()
+	}
+}
+
+// over says why nothing is taken any more.
+func (s *Store) over() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending != nil {
+		return s.ending
+	}
+	return crux.Errorf("", crux.Unavailable, "the store is closed")
+}
+
+// refuse refuses writes from now on, for a reason.
+func (s *Store) refuse(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ending == nil {
+		s.ending = why
+	}
+}
+
+func (s *Store) refusing() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ending
+}
+
+// Close ends the store. What was not acknowledged may or may not be on disk.
+func (s *Store) Close() error {
+	s.refuse(crux.Errorf("", crux.Unavailable, "the store is closed"))
+	if !s.end() {
+		return nil
+	}
+	return crux.Wrap("close the store", s.cfg.Disk.Close())
+}
+
+// end stops the goroutines; false: they were stopped before.
+func (s *Store) end() bool {
+	first := s.stopped.Err() == nil
+	s.stop()
+	s.outbox.close()
+	s.work.Wait()
+	return first
+}
+
+func closing(err error, d Disk) error {
+	if again := d.Close(); again != nil {
+		return crux.Errorf("", crux.KindOf(err), "%w; and the disk does not close: %w", err, again)
+	}
+	return err
+}
