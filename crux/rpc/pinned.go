@@ -59,6 +59,14 @@ func DialPinned(ctx context.Context, n crux.Node, to crux.Endpoint) (*PinnedConn
 	return &PinnedConn{g.add(ctx, s, to, revoked), s.peer, g}, nil
 }
 
+// Abort ends the stream without a goodbye that a stuck peer could hold up.
+func (c *PinnedConn) Abort() {
+	c.Conn.(*guarded).abort()
+	if c.own != nil {
+		c.own.close()
+	}
+}
+
 // PinnedListener accepts pinned streams for one endpoint. It is a net.Listener
 // whose connections are *PinnedConn.
 type PinnedListener struct {
@@ -68,21 +76,30 @@ type PinnedListener struct {
 	log   *slog.Logger
 	guard *guard
 
-	ready  chan *PinnedConn
-	failed chan error
-	stop   chan struct{}
-	once   sync.Once
-	work   sync.WaitGroup
+	ready   chan *PinnedConn
+	failed  chan error
+	stop    chan struct{}
+	retired sync.Once
+	retErr  error // of Retire; read after retired
+	once    sync.Once
+	work    sync.WaitGroup
 }
 
 // ListenPinned listens on a port of the node that the kernel chooses, for
 // callers that n's keys admit to inst.
 func ListenPinned(n crux.Node, inst crux.Inst) (*PinnedListener, error) {
-	ctx := context.Background()
-	l, err := n.Listen(ctx, 0)
+	l, err := n.Listen(context.Background(), 0)
 	if err != nil {
 		return nil, crux.Wrap("listen pinned", err)
 	}
+	return ServePinned(n, inst, l)
+}
+
+// ServePinned is ListenPinned on a listener that there is already, as one that
+// the process before handed over. It must be at the node's own address;
+// PinnedListener closes it, also when ServePinned fails.
+func ServePinned(n crux.Node, inst crux.Inst, l net.Listener) (*PinnedListener, error) {
+	ctx := context.Background()
 	self := crux.Endpoint{Node: n.ID(), Horde: n.Horde(), Inst: inst, NetID: crux.NetID(l.Addr().String())}
 	if _, err := n.Keys().Server(ctx, self); err != nil {
 		l.Close()
@@ -174,14 +191,23 @@ func (p *PinnedListener) Accept() (net.Conn, error) {
 	}
 }
 
+// Retire stops listening and waits for the handshakes under way; the streams that
+// were accepted go on. Where another descriptor of the socket is open, callers
+// wait there. Close ends the rest.
+func (p *PinnedListener) Retire() error {
+	p.retired.Do(func() {
+		close(p.stop)
+		p.retErr = p.Listener.Close()
+		p.work.Wait()
+	})
+	return p.retErr
+}
+
 // Close stops listening, ends the streams that were accepted (nobody would watch
 // over them any more), and waits for the handshakes under way.
 func (p *PinnedListener) Close() error {
-	var err error
+	err := p.Retire()
 	p.once.Do(func() {
-		close(p.stop)
-		err = p.Listener.Close()
-		p.work.Wait()
 		p.guard.close()
 		for _, c := range p.guard.list() {
 			c.abort()

@@ -119,3 +119,79 @@ func TestPinnedAndGRPCDoNotMix(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestARetiredPinnedListenerLeavesItsStreamsAndItsSocket(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2)
+	n := w.node(1, "galumph2_3")
+	raw, err := n.Listen(soon(t), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := raw.(*net.TCPListener).File() // as another process would have it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	accept := func(l *rpc.PinnedListener) (net.Conn, *rpc.PinnedConn) {
+		t.Helper()
+		c, err := rpc.DialPinned(soon(t), w.node(0, "client"), l.Endpoint())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		s, err := l.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, c
+	}
+	l, err := rpc.ServePinned(n, "galumph2_3", raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	s, c := accept(l)
+	if err := l.Retire(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Accept(); err == nil {
+		t.Fatal("it accepts after Retire")
+	}
+	say(t, s, c)
+	again, err := net.FileListener(second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l2, err := rpc.ServePinned(n, "galumph2_3", again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l2.Close() })
+	if l2.Endpoint() != l.Endpoint() {
+		t.Fatalf("it is at %v, was at %v", l2.Endpoint(), l.Endpoint())
+	}
+	s2, c2 := accept(l2)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); err == nil {
+		t.Fatal("a stream outlived its listener")
+	}
+	say(t, s2, c2)
+	c2.Abort()
+	if _, err := s2.Read(make([]byte, 1)); err == nil {
+		t.Fatal("a stream outlived Abort")
+	}
+}
+
+// say checks that what one end writes the other reads.
+func say(t *testing.T, from, to net.Conn) {
+	t.Helper()
+	if _, err := io.WriteString(from, "x"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(to, make([]byte, 1)); err != nil {
+		t.Fatal(err)
+	}
+}
