@@ -24,17 +24,17 @@ const (
 
 // doubt is what the machine thinks of itself.
 type doubt struct {
-	health    int           // 0: well; timeouts are multiplied by one more
-	since     time.Duration // when it began to doubt that it is heard; never: it does not
-	control   time.Duration // when to ping all neighbours next, in doubt
-	isolated  bool
-	proofs    [2]proof // the latest answers, of two nodes
-	unrest    float64
-	unrestAt  time.Duration
-	loss      float64 // part of the pings that were missed, lately
-	hasty     float64 // verdicts that were taken back soon, lately
-	hastyAt   time.Duration
-	announced bool // isolated, as the driver knows it
+	health     int           // 0: well; timeouts are multiplied by one more
+	doubtSince time.Duration // when it began to doubt that it is heard; never: it does not
+	controlAt  time.Duration // when to ping all neighbours next, in doubt
+	isolated   bool
+	proofs     [2]proof // the latest answers, of two nodes
+	unrest     float64
+	unrestAt   time.Duration
+	loss       float64 // part of the pings that were missed, lately
+	hasty      float64 // verdicts that were taken back soon, lately
+	hastyAt    time.Duration
+	announced  bool // isolated, as the driver knows it
 }
 
 // proof is an answer of a node: what this one sends arrives, and what it is sent
@@ -51,10 +51,10 @@ func (m *Machine) answered(by crux.NodeID) {
 	}
 	m.proofs[0] = proof{by, m.now}
 	m.isolated = false
-	if m.since == never {
+	if m.doubtSince == never {
 		return
 	}
-	m.since, m.control = never, never
+	m.doubtSince, m.controlAt = never, never
 	for _, t := range m.targets {
 		if c := t.check; c != nil && c.doubting && t.id != by {
 			m.restart(t)
@@ -74,15 +74,15 @@ func (m *Machine) provenSince(at time.Duration, but crux.NodeID) bool {
 
 // beginDoubt has all neighbours pinged, because nobody answers.
 func (m *Machine) beginDoubt() {
-	if m.since == never {
-		m.since, m.control = m.now, m.now
+	if m.doubtSince == never {
+		m.doubtSince, m.controlAt = m.now, m.now
 	}
 }
 
 // tickDoubt goes on doubting, or ends it: nobody answers.
 func (m *Machine) tickDoubt() {
-	if m.now >= m.since && m.now-m.since >= m.p.Doubt {
-		m.since, m.control = never, never
+	if m.now >= m.doubtSince && m.now-m.doubtSince >= m.p.Doubt {
+		m.doubtSince, m.controlAt = never, never
 		m.isolated = true
 		for _, t := range m.targets {
 			if t.check != nil && t.check.doubting {
@@ -91,10 +91,10 @@ func (m *Machine) tickDoubt() {
 		}
 		return
 	}
-	if m.now < m.control {
+	if m.now < m.controlAt {
 		return
 	}
-	m.control = m.now + controlGap
+	m.controlAt = m.now + controlGap
 	for _, t := range m.targets {
 		if t.watched {
 			m.ping(t)
@@ -103,10 +103,10 @@ func (m *Machine) tickDoubt() {
 }
 
 func (m *Machine) doubtDue() time.Duration {
-	if m.since == never {
+	if m.doubtSince == never {
 		return never
 	}
-	return min(m.control, m.since+m.p.Doubt)
+	return min(m.controlAt, m.doubtSince+m.p.Doubt)
 }
 
 // late takes back what depends on time: this process was starved, and what it
@@ -114,8 +114,8 @@ func (m *Machine) doubtDue() time.Duration {
 func (m *Machine) late(by time.Duration) {
 	m.stats.Late++
 	m.health = min(maxHealth, m.health+1+int(by/(200*time.Millisecond)))
-	if m.since != never {
-		m.since = m.now
+	if m.doubtSince != never {
+		m.doubtSince = m.now
 	}
 	for _, t := range m.targets {
 		if t.wait != never {

@@ -27,7 +27,7 @@ type Machine struct {
 func New(cfg Config, now time.Duration) *Machine {
 	m := &Machine{cfg: cfg, p: cfg.Params.withDefaults(), now: now, due: never}
 	m.seq = uint64(cfg.Rand.Uint32()) << 16 // answers to a former process mean nothing
-	m.since, m.control = never, never
+	m.doubtSince, m.controlAt = never, never
 	return m
 }
 

@@ -91,7 +91,11 @@ func (m *Machine) watch(id crux.NodeID) {
 	m.disturb(1)
 	t.watched, t.wait, t.said = true, never, 0
 	t.next = m.now + time.Duration(m.cfg.Rand.Int64N(int64(firstPing)))
-	if t.check != nil && !t.check.running() {
+	switch c := t.check; {
+	case c == nil:
+	case c.running():
+		c.verdict = true
+	default:
 		t.check = nil
 	}
 }

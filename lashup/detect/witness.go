@@ -128,7 +128,7 @@ func (m *Machine) overdueJobs(c *check) {
 		switch {
 		case m.now < j.by:
 			kept = append(kept, j)
-		case m.health == 0 && m.since == never && !m.isolated:
+		case m.health == 0 && m.doubtSince == never && !m.isolated:
 			m.send(j.from, &WitnessReport{j.seq, c.heard})
 		}
 	}
