@@ -111,7 +111,9 @@ func joinParts(p, q part) part {
 	switch {
 	case p.floor.top >= p.cell.top:
 		p.cell = entry{}
-		p.floor.folded = folded && p.floor.top > 0
+		if folded { // nothing can come that the amount would be taken from
+			p.floor.folded, p.floor.amount = true, 0
+		}
 	case p.floor.top < p.cell.first || p.cell.folded:
 		p.floor = entry{} // void, or in the folded amount already
 	}
@@ -237,6 +239,9 @@ func (c *counter) reset(e *edit) node {
 	for a, p := range c.parts {
 		if x := p.cell; x.top > 0 {
 			p.floor = entry{a, true, x.folded, 0, x.top, x.amount}
+		}
+		if p.floor.folded {
+			p.floor.amount = 0
 		}
 		e.seen = append(e.seen, p.floor.dot())
 		out.entries = append(out.entries, p.floor)

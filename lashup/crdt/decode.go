@@ -149,6 +149,7 @@ func (d *decoder) counter(c *counter) {
 			d.check(x.first > 0 && x.first <= x.top, "a cell that begins before the first number")
 		}
 		x.amount = d.varint()
+		d.check(!x.floor || !x.folded || x.amount == 0, "a folded floor with an amount")
 		if i > 0 {
 			d.check(follows(&c.entries[i-1], &x), "entries of a counter that do not go together")
 		}
