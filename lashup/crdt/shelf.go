@@ -18,8 +18,9 @@ type kin[V any] interface {
 	bytes(key string, v *V) int // encoded length with the key
 }
 
-// scanMax is how many children are looked at one by one rather than indexed.
-const scanMax = 64
+// scanMax is how many encoded bytes of children are looked through rather than
+// indexed.
+const scanMax = 2 << 10
 
 // join takes in o, which may be nil.
 func (s *shelf[V]) join(o *shelf[V], j *joiner, k kin[V]) bool {
@@ -42,7 +43,7 @@ func (s *shelf[V]) forget(o *shelf[V], j *joiner, k kin[V]) bool {
 		return false
 	}
 	var keys []string
-	if s.n <= scanMax || s.n/8 < o.n {
+	if s.bytes <= scanMax || s.bytes/8 < o.bytes {
 		for key := range s.all() {
 			keys = append(keys, key)
 		}
