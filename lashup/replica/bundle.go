@@ -1,0 +1,253 @@
+package replica
+
+import (
+	"encoding/binary"
+	"slices"
+	"sort"
+
+	"fulcrum.example/crux"
+)
+
+// Bounds of bundles.
+const (
+	maxItems   = 1 << 14
+	maxBatches = 1 << 10
+	maxState   = maxMessage - 64<<10
+)
+
+// Bundle is a list of values or deltas, with the proofs of those that have an
+// owner.
+type Bundle struct {
+	Items   []Value // by key, each once
+	Batches []Proof // by the order in which items first name them
+}
+
+// Value is a key's state, or a delta of it.
+type Value struct {
+	Key   string // encoded
+	State []byte // encoded
+	Whole bool   // it takes the place of what is there, if it is newer (keys with an owner)
+	Batch int    // keys with an owner: index of Batches plus one
+	Leaf  int    // its number in the batch
+	Sum   hash   // of batches of several: sumOf what the key reads as, so that each can be checked alone
+}
+
+// Proof proves some leaves of a batch: see merkle.go.
+type Proof struct {
+	Leaves int // of the batch
+	Sig    [sigSize]byte
+	Hashes []hash // what the leaves in the bundle do not tell
+}
+
+const (
+	hashSize = 32
+	sigSize  = 64
+)
+
+const (
+	itemWhole = 1 << iota
+	itemOwned
+)
+
+func (b *Bundle) itemSize(v *Value) int {
+	n := 1 + textLen(len(v.Key)) + textLen(len(v.State))
+	if v.Batch > 0 {
+		n += uvarintLen(uint64(v.Batch-1)) + uvarintLen(uint64(v.Leaf))
+		if b.Batches[v.Batch-1].Leaves > 1 {
+			n += hashSize
+		}
+	}
+	return n
+}
+
+func (p *Proof) size() int {
+	return uvarintLen(uint64(p.Leaves)) + sigSize + uvarintLen(uint64(len(p.Hashes))) + hashSize*len(p.Hashes)
+}
+
+func (b *Bundle) size() int {
+	n := uvarintLen(uint64(len(b.Batches))) + uvarintLen(uint64(len(b.Items)))
+	for i := range b.Batches {
+		n += b.Batches[i].size()
+	}
+	for i := range b.Items {
+		n += b.itemSize(&b.Items[i])
+	}
+	return n
+}
+
+func (b *Bundle) append(out []byte) []byte {
+	out = binary.AppendUvarint(out, uint64(len(b.Batches)))
+	for i := range b.Batches {
+		p := &b.Batches[i]
+		out = append(binary.AppendUvarint(out, uint64(p.Leaves)), p.Sig[:]...)
+		out = binary.AppendUvarint(out, uint64(len(p.Hashes)))
+		for k := range p.Hashes {
+			out = append(out, p.Hashes[k][:]...)
+		}
+	}
+	out = binary.AppendUvarint(out, uint64(len(b.Items)))
+	for i := range b.Items {
+		v := &b.Items[i]
+		out = append(out, bit(v.Whole, itemWhole)|bit(v.Batch > 0, itemOwned))
+		out = appendText(appendText(out, v.Key), v.State)
+		if v.Batch > 0 {
+			out = binary.AppendUvarint(binary.AppendUvarint(out, uint64(v.Batch-1)), uint64(v.Leaf))
+			if b.Batches[v.Batch-1].Leaves > 1 {
+				out = append(out, v.Sum[:]...)
+			}
+		}
+	}
+	return out
+}
+
+func (r *reader) bundle() (b Bundle) {
+	if n := r.count(maxBatches, 1+sigSize+1); n > 0 {
+		b.Batches = make([]Proof, n)
+	}
+	for i := range b.Batches {
+		b.Batches[i] = r.proof()
+	}
+	if n := r.count(maxItems, 4); n > 0 {
+		b.Items = make([]Value, n)
+	}
+	named := 0
+	for i := range b.Items {
+		v := &b.Items[i]
+		r.item(v)
+		r.check(i == 0 || b.Items[i-1].Key < v.Key)
+		r.check(v.Batch <= len(b.Batches) && v.Batch <= named+1)
+		if v.Batch > 0 && !r.bad {
+			named = max(named, v.Batch)
+			r.check(v.Leaf < b.Batches[v.Batch-1].Leaves)
+			if b.Batches[v.Batch-1].Leaves > 1 {
+				copy(v.Sum[:], r.take(hashSize))
+			}
+		}
+	}
+	r.check(named == len(b.Batches))
+	return b
+}
+
+func (r *reader) proof() (p Proof) {
+	n := r.uvarint()
+	r.check(n > 0 && n <= maxLeaves)
+	p.Leaves = int(n)
+	copy(p.Sig[:], r.take(sigSize))
+	if n := r.count(maxLeaves, hashSize); n > 0 {
+		p.Hashes = make([]hash, n)
+	}
+	for i := range p.Hashes {
+		copy(p.Hashes[i][:], r.take(hashSize))
+	}
+	return p
+}
+
+func (r *reader) item(v *Value) {
+	f := r.flags(itemWhole | itemOwned)
+	v.Whole = f&itemWhole != 0
+	v.Key = r.key()
+	v.State = r.bytes(maxState)
+	owned := f&itemOwned != 0
+	p, ok := placeOf(v.Key)
+	r.check(r.bad || ok && owned == !p.owner.IsZero() && (owned || !v.Whole))
+	if owned {
+		batch, leaf := r.uvarint(), r.uvarint()
+		r.check(batch < maxBatches && leaf < maxLeaves)
+		v.Batch, v.Leaf = int(batch)+1, int(leaf)
+	}
+}
+
+// bundler makes a Bundle.
+type bundler struct {
+	items  []Value
+	proofs []*proof // of the items; nil: none
+	size   int      // about
+}
+
+func (b *bundler) add(key string, state []byte, whole bool, p *proof) {
+	b.items = append(b.items, Value{Key: key, State: state, Whole: whole})
+	b.proofs = append(b.proofs, p)
+	if b.size += len(key) + len(state) + 8; p != nil {
+		b.size += sigSize + hashSize*(1+len(p.path))
+	}
+}
+
+// bundle gives what was added. sum is what the key of an item reads as.
+func (b *bundler) bundle(sum func(key string) hash) (out Bundle) {
+	sort.Sort((*byKey)(b))
+	out.Items = b.items
+	index := map[*batch]int{}
+	var lists [][]*proof
+	for i, p := range b.proofs {
+		if p == nil {
+			continue
+		}
+		k, ok := index[p.batch]
+		if !ok {
+			k = len(lists)
+			index[p.batch] = k
+			lists = append(lists, nil)
+			out.Batches = append(out.Batches, Proof{Leaves: p.batch.leaves, Sig: p.batch.sig})
+		}
+		lists[k] = append(lists[k], p)
+		v := &out.Items[i]
+		if v.Batch, v.Leaf = k+1, p.leaf; p.batch.leaves > 1 {
+			v.Sum = sum(v.Key)
+		}
+	}
+	for k, list := range lists {
+		slices.SortFunc(list, func(a, b *proof) int { return a.leaf - b.leaf })
+		out.Batches[k].Hashes = gatherHashes(out.Batches[k].Leaves, list)
+	}
+	return out
+}
+
+type byKey bundler
+
+func (b *byKey) Len() int           { return len(b.items) }
+func (b *byKey) Less(i, j int) bool { return b.items[i].Key < b.items[j].Key }
+func (b *byKey) Swap(i, j int) {
+	b.items[i], b.items[j] = b.items[j], b.items[i]
+	b.proofs[i], b.proofs[j] = b.proofs[j], b.proofs[i]
+}
+
+// Card is the card of a node's incarnation, as Config.Card gives it.
+type Card struct {
+	Node        crux.NodeID
+	Incarnation uint64
+	Data        []byte
+}
+
+func cardsLen(list []Card) int {
+	n := uvarintLen(uint64(len(list)))
+	for i := range list {
+		n += len(list[i].Node) + uvarintLen(list[i].Incarnation) + textLen(len(list[i].Data))
+	}
+	return n
+}
+
+func appendCards(b []byte, list []Card) []byte {
+	b = binary.AppendUvarint(b, uint64(len(list)))
+	for i := range list {
+		b = append(b, list[i].Node[:]...)
+		b = binary.AppendUvarint(b, list[i].Incarnation)
+		b = appendText(b, list[i].Data)
+	}
+	return b
+}
+
+func (r *reader) cards() []Card {
+	var list []Card
+	for i, n := 0, r.count(maxItems, 8+1+1); i < n && !r.bad; i++ {
+		list = append(list, Card{r.node(), r.uvarint(), r.bytes(MaxCard)})
+		r.check(i == 0 || lessCard(&list[i-1], &list[i]))
+	}
+	return list
+}
+
+func lessCard(a, b *Card) bool {
+	if c := a.Node.Compare(b.Node); c != 0 {
+		return c < 0
+	}
+	return a.Incarnation < b.Incarnation
+}

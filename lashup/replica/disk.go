@@ -1,0 +1,309 @@
+package replica
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/lashup/crdt"
+)
+
+// The kinds of lines on disk: the first byte of their keys.
+//
+//	k key          generation, proof or nothing, state
+//	v node(8)      generation, what was received of the node
+//	c node(8) incarnation(8)   card
+//	s              the round that was settled last
+//	w              the rounds that this node has vouched for
+//	g              the generation, and whether it is being fetched
+//
+// Lines that nothing was ever said in are left out. The generation grows when the
+// replica starts over (resync.go).
+const (
+	lineKey    = 'k'
+	lineVector = 'v'
+	lineCard   = 'c'
+	lineSettle = 's'
+	lineWords  = 'w'
+	lineGen    = 'g'
+)
+
+// line is what a line holds now: nil if there is no such line.
+func (r *Replica) line(key string) []byte {
+	rest := key[1:]
+	switch key[0] {
+	case lineKey:
+		if rec := r.find(rest); rec != nil {
+			return r.recordLine(rec)
+		}
+	case lineVector:
+		var id crux.NodeID
+		copy(id[:], rest)
+		if seen := r.durable.seen(id); !seen.Empty() {
+			return seen.Append(binary.AppendUvarint(nil, uint64(r.gen)))
+		}
+	case lineCard:
+		if k := r.cards[readCardID(rest)]; k != nil {
+			return k.data
+		}
+	case lineSettle:
+		if r.settle.base.ID.Number > 0 {
+			return r.settle.base.appendBody(nil)
+		}
+	case lineWords:
+		return r.settle.appendVouched(nil)
+	case lineGen:
+		return []byte{bit(r.resync, 1), byte(r.gen >> 8), byte(r.gen)}
+	}
+	return nil
+}
+
+func (id cardID) lineKey() string {
+	return string(binary.BigEndian.AppendUint64(slices.Clone(id.node[:]), id.incarnation))
+}
+
+func readCardID(s string) (id cardID) {
+	copy(id.node[:], s)
+	id.incarnation = binary.BigEndian.Uint64([]byte(s[len(id.node):]))
+	return id
+}
+
+func (r *Replica) recordLine(rec *record) []byte {
+	state := r.encoded(rec)
+	b := make([]byte, 0, len(state)+8)
+	b = binary.AppendUvarint(b, uint64(rec.gen))
+	if p := rec.proof; p == nil {
+		b = append(b, 0)
+	} else {
+		b = append(b, 1)
+		b = binary.AppendUvarint(b, p.mark.Incarnation)
+		b = binary.AppendUvarint(b, p.mark.Seq)
+		b = binary.AppendUvarint(b, uint64(p.batch.leaves))
+		b = binary.AppendUvarint(b, uint64(p.leaf))
+		b = append(b, p.batch.sig[:]...)
+		b = binary.AppendUvarint(b, uint64(len(p.path)))
+		for i := range p.path {
+			b = append(b, p.path[i][:]...)
+		}
+	}
+	return append(b, state...)
+}
+
+// loadedProof is a proof as a line has it, until all cards have been read.
+type loadedProof struct {
+	mark         crdt.Mark
+	leaves, leaf int
+	sig          [sigSize]byte
+	path         []hash
+}
+
+func (r *reader) loadedProof() *loadedProof {
+	if r.flags(1) == 0 {
+		return nil
+	}
+	p := &loadedProof{mark: crdt.Mark{Incarnation: r.uvarint(), Seq: r.uvarint()}}
+	leaves, leaf := r.uvarint(), r.uvarint()
+	r.check(leaves > 0 && leaves <= maxLeaves && leaf < leaves)
+	p.leaves, p.leaf = int(leaves), int(leaf)
+	copy(p.sig[:], r.take(sigSize))
+	if n := r.count(maxLeaves, hashSize); n > 0 {
+		p.path = make([]hash, n)
+	}
+	for i := range p.path {
+		copy(p.path[i][:], r.take(hashSize))
+	}
+	return p
+}
+
+// loading is what is known while lines are being read.
+type loading struct {
+	proofs map[*record]*loadedProof
+	seen   map[crux.NodeID]genContext
+}
+
+type genContext struct {
+	gen  uint16
+	seen crdt.Context
+}
+
+// Load takes in a line of the disk, in any order; of two with one key the later
+// one counts. It is called before anything else. Corrupt: the line cannot be read;
+// it is left out, and what is missing is fetched from the neighbours.
+func (r *Replica) Load(key, value []byte) error {
+	if r.load == nil {
+		r.load = &loading{proofs: map[*record]*loadedProof{}, seen: map[crux.NodeID]genContext{}}
+	}
+	if len(key) > 0 && r.loadLine(key[0], string(key[1:]), &reader{b: value}) {
+		return nil
+	}
+	r.stats.Corrupt++
+	return crux.Errorf("read the store", crux.Corrupt, "the line %q with %d bytes cannot be read", key, len(value))
+}
+
+func (r *Replica) loadLine(kind byte, key string, in *reader) bool {
+	switch kind {
+	case lineKey:
+		return r.loadRecord(key, in)
+	case lineVector:
+		gen := in.uvarint()
+		seen, err := crdt.DecodeContext(in.b)
+		in.b = nil
+		in.check(err == nil && len(key) == len(crux.NodeID{}) && gen < 1<<16)
+		if in.bad {
+			return false
+		}
+		r.load.seen[crux.NodeID([]byte(key))] = genContext{uint16(gen), seen}
+	case lineCard:
+		if len(key) != 16 || len(in.b) > MaxCard {
+			return false
+		}
+		r.cards[readCardID(key)] = &keptCard{data: slices.Clone(in.b)}
+		return true
+	case lineSettle:
+		m := in.settled()
+		if in.bad || len(in.b) > 0 {
+			return false
+		}
+		r.settle.base = *m
+	case lineWords:
+		return r.settle.loadVouched(in)
+	case lineGen:
+		resync, gen := in.flags(1) == 1, in.take(2)
+		if in.bad || len(in.b) > 0 {
+			return false
+		}
+		r.resync, r.gen = resync, uint16(gen[0])<<8|uint16(gen[1])
+	default:
+		return false
+	}
+	return !in.bad && len(in.b) == 0
+}
+
+func (r *Replica) loadRecord(key string, in *reader) bool {
+	gen := in.uvarint()
+	p := in.loadedProof()
+	where, ok := placeOf(key)
+	if in.bad || gen >= 1<<16 || !ok || where.volatile || !validKey(key) || (p == nil) != where.owner.IsZero() {
+		return false
+	}
+	rec := r.find(key)
+	if rec == nil {
+		rec = &record{key: key, version: r.number}
+		r.insert(rec)
+	}
+	rec.gen, rec.enc = uint16(gen), string(in.b)
+	if p != nil {
+		r.load.proofs[rec] = p
+	}
+	return true
+}
+
+// LoadDone ends the reading of the disk. The replica is ready then.
+func (r *Replica) LoadDone(now time.Duration) Ready {
+	r.begin(now)
+	if r.load == nil {
+		r.load = &loading{}
+	}
+	for id, c := range r.load.seen {
+		if c.gen == r.gen {
+			r.durable.replace(id, c.seen)
+			for s := range c.seen.All() {
+				r.incarnations[id] = max(r.incarnations[id], s.Hi.Incarnation)
+			}
+		}
+	}
+	r.loadIndex()
+	for id, k := range r.cards {
+		if k.refs == 0 {
+			delete(r.cards, id)
+			r.persist(lineCard, id.lineKey())
+		}
+	}
+	r.load, r.loaded = nil, true
+	r.settle.loaded(r)
+	r.begun()
+	return r.end()
+}
+
+// loadIndex reads the values of all records and makes what is derived from them.
+func (r *Replica) loadIndex() {
+	marks := map[crux.NodeID][]lastMark{}
+	var bad []*record
+	for rec := r.newest; rec != nil; rec = rec.older {
+		s, err := crdt.Decode([]byte(rec.enc))
+		if err != nil || !r.loadProof(rec, s) {
+			r.stats.Corrupt++
+			bad = append(bad, rec)
+			continue
+		}
+		r.stats.Bytes += len(rec.enc)
+		if rec.set(recAbsent, s.Absent()); rec.is(recAbsent) {
+			r.tombs = append(r.tombs, rec)
+		}
+		if r.doomed(rec) {
+			continue
+		}
+		ctx := s.Context()
+		for id, top := range tops(ctx) {
+			marks[id] = append(marks[id], lastMark{top, rec})
+		}
+		if holed(ctx) {
+			r.name(rec.key)
+		}
+		if !rec.is(recAbsent) {
+			rec.hash = valueHash(rec.key, s.Value())
+			r.values += rec.hash
+		}
+		r.clock.hear(s.Latest(), r.now)
+	}
+	for id, list := range marks {
+		r.durable.track(id).keys.fill(list, func(a, b *lastMark) bool { return a.before(b.mark, b.rec.key) })
+	}
+	for _, rec := range bad {
+		rec.enc = ""
+		r.persist(lineKey, rec.key)
+		r.discard(rec)
+	}
+}
+
+// loadProof checks the proof of a record that needs one.
+func (r *Replica) loadProof(rec *record, s *crdt.State) bool {
+	p := r.load.proofs[rec]
+	if p == nil {
+		return true
+	}
+	id := cardID{ownerOf(rec.key), p.mark.Incarnation}
+	at := leafHash(r.cfg.Bloc, rec.key, p.mark, sumOf(s.Value()))
+	root, ok := rootOf(p.leaves, p.leaf, at, p.path)
+	if !ok {
+		return false
+	}
+	b, t := r.check(id, root, &Proof{Leaves: p.leaves, Sig: p.sig}, nil)
+	if t != proven {
+		return false
+	}
+	rec.proof = &proof{batch: b, mark: p.mark, leaf: p.leaf, path: p.path}
+	k := r.cards[id]
+	if k == nil {
+		k = &keptCard{data: b.card}
+		r.cards[id] = k
+	}
+	k.refs++
+	return true
+}
+
+// begun is called once the disk was read: the others learn that the incarnation has
+// begun.
+func (r *Replica) begun() {
+	switch top := topOf(r.durable.seen(r.self), r.self); {
+	case top.Incarnation > r.actor.Incarnation:
+		r.out.Renew = true // it has been used already
+	case top.Incarnation == r.actor.Incarnation: // a handover; Import says the rest
+		r.seq = top.Seq
+	}
+	r.cast(&Update{Incarnation: r.actor.Incarnation, Clock: r.clock.today(r.now)})
+	for _, id := range r.peerIDs {
+		r.greet(r.peers[id])
+	}
+}

@@ -1,0 +1,158 @@
+package replica
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/lashup/crdt"
+)
+
+// A process hands its replica over to a successor: what is on disk is read by
+// Load; Export and Import carry the rest, so that the successor goes on as the same
+// incarnation, with the versions that watchers know.
+
+// maxRecent is how many of the latest versions are handed over. Watchers that are
+// further behind start over.
+const maxRecent = 1 << 16
+
+const handoverVersion = 1
+
+// Export is what the successor needs beside the disk. All batches have been
+// persisted, and nothing is written afterwards. Unavailable: some have not.
+func (r *Replica) Export(now time.Duration) ([]byte, error) {
+	if len(r.disk.pending) > 0 || r.disk.failed {
+		return nil, crux.Errorf("hand the store over", crux.Unavailable, "not everything is on disk")
+	}
+	r.now = max(r.now, now)
+	b := append([]byte{handoverVersion}, r.self[:]...)
+	for _, v := range []uint64{r.cfg.Incarnation, r.seq, r.volatileSeq, r.number, uint64(r.clock.last), uint64(bit(r.early.over, 1))} {
+		b = binary.AppendUvarint(b, v)
+	}
+	b = r.exportVersions(b)
+	b = r.exportEarly(b)
+	b = appendContext(b, r.volatile.context(nil))
+	var list bundler
+	var cards []Card
+	for rec := r.newest; rec != nil; rec = rec.older {
+		if rec.is(recVolatile) && len(list.items) < maxItems {
+			list.add(rec.key, r.encoded(rec), true, rec.proof)
+			cards = addCard(cards, rec.proof.batch)
+		}
+	}
+	slices.SortFunc(cards, func(a, b Card) int {
+		return compareCards(cardID{a.Node, a.Incarnation}, cardID{b.Node, b.Incarnation})
+	})
+	bundle := list.bundle(r.valueSum)
+	return bundle.append(appendCards(b, cards)), nil
+}
+
+// exportVersions appends the latest versions, newest first, and up to which
+// version others may have changed.
+func (r *Replica) exportVersions(b []byte) []byte {
+	n, rec := 0, r.newest
+	for ; rec != nil && n < maxRecent; rec = rec.older {
+		n++
+	}
+	floor := r.floor
+	if rec != nil {
+		floor = max(floor, rec.version)
+	}
+	b = binary.AppendUvarint(binary.AppendUvarint(b, floor), uint64(n))
+	for rec = r.newest; n > 0; rec, n = rec.older, n-1 {
+		b = binary.AppendUvarint(appendText(b, rec.key), rec.version)
+	}
+	return b
+}
+
+func (r *Replica) exportEarly(b []byte) []byte {
+	b = binary.AppendUvarint(b, uint64(len(r.early.deltas)))
+	keys := make(map[string]bool, len(r.early.deltas))
+	for key := range r.early.deltas {
+		keys[key] = true
+	}
+	for _, key := range sortedKeys(keys) {
+		b = appendText(appendText(b, key), r.early.deltas[key].Append(nil))
+	}
+	return b
+}
+
+// Import takes over from the process that made an Export; it is called after
+// LoadDone, before anything else. Errors: Corrupt, b is no export; Conflict, it is
+// another node's, or another incarnation's.
+func (r *Replica) Import(now time.Duration, b []byte) (Ready, error) {
+	const op = "take the store over"
+	r.begin(now)
+	in := &reader{b: b}
+	in.check(in.byte() == handoverVersion)
+	self := in.node()
+	var v [6]uint64
+	for i := range v {
+		v[i] = in.uvarint()
+	}
+	if !in.bad && (self != r.self || v[0] != r.cfg.Incarnation) {
+		return r.end(), crux.Errorf(op, crux.Conflict, "it is of incarnation %d of %s, and this is %d of %s", v[0], self, r.cfg.Incarnation, r.self)
+	}
+	versions, floor := in.versions()
+	early := in.early()
+	seen, cards, bundle := in.context(), in.cards(), in.bundle()
+	if in.bad || len(in.b) > 0 {
+		return r.end(), crux.Errorf(op, crux.Corrupt, "%d bytes are not what a replica exports", len(b))
+	}
+	r.seq, r.volatileSeq = max(r.seq, v[1]), max(r.volatileSeq, v[2])
+	r.clock.last = max(r.clock.last, crdt.Timestamp(v[4]))
+	r.early = early
+	r.early.over = v[5] == 1
+	r.takeBundle(&bundle, true, cards, false)
+	for s := range seen.All() {
+		r.incarnations[s.Node] = max(r.incarnations[s.Node], s.Hi.Incarnation)
+		r.volatile.add(s)
+	}
+	r.renumber(versions, max(v[3], r.number), floor)
+	return r.end(), nil
+}
+
+type keyVersion struct {
+	key     string
+	version uint64
+}
+
+func (r *reader) versions() (list []keyVersion, floor uint64) {
+	floor = r.uvarint()
+	for i, n := 0, r.count(maxRecent, 3); i < n && !r.bad; i++ {
+		list = append(list, keyVersion{r.key(), r.uvarint()})
+		r.check(i == 0 || list[i-1].version > list[i].version)
+	}
+	return list, floor
+}
+
+func (r *reader) early() early {
+	e := early{deltas: map[string]*crdt.State{}}
+	for i, n := 0, r.count(maxEarly, 4); i < n && !r.bad; i++ {
+		key := r.key()
+		s, err := crdt.Decode(r.bytes(maxState))
+		r.check(err == nil)
+		if err == nil {
+			e.deltas[key] = s
+			e.bytes += len(key) + s.Size()
+		}
+	}
+	return e
+}
+
+// renumber gives records the versions that they had; those that are not listed have
+// none.
+func (r *Replica) renumber(list []keyVersion, number, floor uint64) {
+	for rec := r.newest; rec != nil; rec = rec.older {
+		rec.version = 0
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		if rec := r.find(list[i].key); rec != nil {
+			rec.version = list[i].version
+			r.unlink(rec)
+			r.link(rec)
+		}
+	}
+	r.number, r.floor = number, floor
+}

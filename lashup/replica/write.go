@@ -1,0 +1,314 @@
+package replica
+
+import (
+	"slices"
+	"time"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/lashup/crdt"
+)
+
+// change is a key on its way to another value.
+type change struct {
+	key    string
+	place  place
+	rec    *record
+	state  *crdt.State
+	before crdt.Context // of what rec holds
+	what   crdt.Context // of the deltas that were joined: whose marks may have moved
+
+	watched bool
+	old     crdt.Value // what watchers know; of type 0 if it is not watched
+	version uint64
+	proof   *proof
+
+	// Of local writes.
+	delta  *crdt.State
+	ranges []Range
+}
+
+// open prepares the change of a key. The state is a copy, but for large ones that
+// nobody needs to undo.
+func (r *Replica) open(key string, p place) *change {
+	c := &change{key: key, place: p, rec: r.find(key)}
+	switch {
+	case c.rec == nil:
+		c.state = &crdt.State{}
+	case r.doomed(c.rec):
+		c.state = &crdt.State{}
+		if c.watched = r.watches.match(key); c.watched {
+			c.old = r.state(c.rec).Value()
+		}
+		return c
+	default:
+		c.state = r.state(c.rec)
+		c.before = c.state.Context()
+	}
+	if c.watched = r.watches.match(key); c.watched {
+		c.old = c.state.Value()
+	}
+	return c
+}
+
+// Write carries out requests. wall is the time of day. Requests that are refused
+// are acknowledged, with their errors, in the Ready that this returns; others when
+// they are on disk. Those that come in one call are signed, written to disk and
+// cast together.
+func (r *Replica) Write(now time.Duration, wall time.Time, reqs ...Request) Ready {
+	r.begin(now)
+	r.clock.set(wall, r.now)
+	w := &writing{r: r, changes: map[string]*change{}}
+	for i := range reqs {
+		w.request(&reqs[i])
+	}
+	w.finish()
+	return r.end()
+}
+
+// writing is a call of Write.
+type writing struct {
+	r       *Replica
+	changes map[string]*change
+	list    []*change // in the order in which they came
+	fresh   int       // keys that are new
+}
+
+func (w *writing) request(q *Request) {
+	r := w.r
+	seq, volatileSeq, fresh, n := r.seq, r.volatileSeq, w.fresh, len(w.list)
+	saved := map[*change]change{}
+	durable, err := false, r.mayWrite(len(q.Writes))
+	for i := range q.Writes {
+		if err != nil {
+			break
+		}
+		durable = durable || !q.Writes[i].Volatile
+		err = w.write(&q.Writes[i], saved, len(q.Writes) > 1)
+	}
+	if err != nil {
+		r.seq, r.volatileSeq, w.fresh = seq, volatileSeq, fresh
+		w.undo(saved, n)
+		r.stats.Refused++
+		r.out.Acks = append(r.out.Acks, Ack{Token: q.Token, Err: crux.Wrap("write", err)})
+		return
+	}
+	for _, c := range w.list {
+		if _, ok := saved[c]; ok {
+			r.emit(c)
+		}
+	}
+	r.stats.Writes++
+	ack := Ack{Token: q.Token, Version: r.version(r.number)}
+	if durable {
+		r.disk.acks = append(r.disk.acks, ack)
+	} else {
+		r.out.Acks = append(r.out.Acks, ack)
+	}
+}
+
+// mayWrite says whether there is room for a request.
+func (r *Replica) mayWrite(writes int) error {
+	const again = "try again when it has drained"
+	switch lim := &r.cfg.Limits; {
+	case !r.loaded:
+		return crux.Errorf("", crux.Unavailable, "the store has not been read from disk yet")
+	case writes == 0:
+		return crux.Errorf("", crux.Invalid, "there is nothing to write")
+	case r.disk.failed:
+		return crux.Errorf("", crux.Unavailable, "the disk has failed, and what was written then is not saved yet: %w", r.disk.why)
+	case r.disk.bytes > lim.Unsaved:
+		return crux.Errorf("", crux.Exhausted, "%d bytes are waiting for the disk: %s", r.disk.bytes, again)
+	case r.casts[0].bytes+r.casts[1].bytes > lim.Casts:
+		return crux.Errorf("", crux.Exhausted, "%d bytes are waiting to be sent to the other nodes: %s", r.casts[0].bytes+r.casts[1].bytes, again)
+	}
+	return nil
+}
+
+// write applies one operation. What it changes is put into saved as it was.
+func (w *writing) write(x *Write, saved map[*change]change, many bool) error {
+	r := w.r
+	key, err := EncodeKey(x.Key)
+	if err != nil {
+		return err
+	}
+	p, err := r.mayHave(x, key)
+	if err != nil {
+		return err
+	}
+	c := w.changes[key]
+	if c == nil {
+		c = r.open(key, p)
+		if err := w.room(c); err != nil {
+			return err
+		}
+		w.changes[key] = c
+		w.list = append(w.list, c)
+	}
+	if _, ok := saved[c]; !ok {
+		saved[c] = *c
+		if many { // the operation itself does nothing when it fails, but those before it have
+			c.state = c.state.Clone()
+			if c.delta != nil {
+				c.delta = c.delta.Clone()
+			}
+			c.ranges = slices.Clone(c.ranges)
+		}
+	}
+	return w.apply(c, x)
+}
+
+// mayHave says whose the key of a write is, if this node may write it.
+func (r *Replica) mayHave(x *Write, key string) (place, error) {
+	p, ok := placeOf(key)
+	switch {
+	case !ok:
+		return p, crux.Errorf("", crux.Invalid, "%q is not a key: keys below %q go on with a node's ID and a name", x.Key, ownedElement)
+	case !p.owner.IsZero() && p.owner != r.self:
+		return p, crux.Errorf("", crux.Denied, "%q belongs to node %s: only that one writes it", x.Key, p.owner)
+	case p.volatile != x.Volatile:
+		return p, crux.Errorf("", crux.Invalid, "keys below %s/%s/%s are volatile, and no others: %q", ownedElement, r.self, volatileElement, x.Key)
+	}
+	return p, nil
+}
+
+// room says whether there is room for the key of a change, if it is new.
+func (w *writing) room(c *change) error {
+	if c.rec != nil {
+		return nil
+	}
+	lim := &w.r.cfg.Limits
+	w.fresh++
+	if n := w.r.keys.n + w.fresh; n > lim.Keys {
+		return crux.Errorf("", crux.Exhausted, "there would be %d keys: %d are allowed", n, lim.Keys)
+	}
+	if n := w.r.volatileKeys[w.r.self] + w.fresh; c.place.volatile && n > lim.Volatile {
+		return crux.Errorf("", crux.Exhausted, "there would be %d volatile keys: %d are allowed", n, lim.Volatile)
+	}
+	return nil
+}
+
+// apply carries out an operation on a change's state.
+func (w *writing) apply(c *change, x *Write) error {
+	r := w.r
+	seq := &r.seq
+	if c.place.volatile {
+		seq = &r.volatileSeq
+	}
+	dots := x.Op.Dots()
+	delta, err := c.state.Apply(x.Op, crdt.Dot{Actor: r.actor, Seq: *seq + 1}, r.clock.next(r.now), x.Seen, crdt.Limits{Value: r.cfg.Limits.Value})
+	if err != nil {
+		return err
+	}
+	c.ranges = addRange(c.ranges, Range{*seq, *seq + dots})
+	*seq += dots
+	if c.delta == nil {
+		c.delta = delta
+	} else {
+		c.delta.Join(delta)
+	}
+	return nil
+}
+
+// undo takes back what a request did before it failed.
+func (w *writing) undo(saved map[*change]change, n int) {
+	for c, was := range saved {
+		*c = was
+	}
+	for _, c := range w.list[n:] {
+		delete(w.changes, c.key)
+	}
+	w.list = w.list[:n]
+}
+
+// finish signs, keeps and sends what was changed.
+func (w *writing) finish() {
+	r := w.r
+	var owned []*change
+	for _, c := range w.list {
+		if c.place.owner == r.self {
+			owned = append(owned, c)
+		}
+	}
+	r.sign(owned)
+	for _, c := range w.list {
+		c.what = c.delta.Context()
+		if !c.place.volatile {
+			r.early.add(c)
+		}
+		r.close(c)
+		r.post(c)
+		for _, x := range c.ranges {
+			r.received(c.place.volatile, crdt.Span{
+				Node: r.self,
+				Lo:   crdt.Mark{Incarnation: r.actor.Incarnation, Seq: x.Lo},
+				Hi:   crdt.Mark{Incarnation: r.actor.Incarnation, Seq: x.Hi},
+			})
+		}
+	}
+	if len(w.list) > 0 {
+		r.hurry()
+	}
+}
+
+// received notes what was received.
+func (r *Replica) received(volatile bool, s crdt.Span) {
+	if r.plane(volatile).add(s) && !volatile {
+		r.persistVector(s.Node)
+	}
+}
+
+// emit gives a change its version and tells the watchers.
+func (r *Replica) emit(c *change) {
+	r.number++
+	c.version = r.number
+	if !c.watched {
+		return
+	}
+	now := c.state.Value()
+	if !sameValue(c.old, now) {
+		r.tell(c.key, c.old, now, c.version)
+		c.old = now
+	}
+}
+
+func (r *Replica) version(n uint64) Version { return Version{r.cfg.Incarnation, n} }
+
+// close puts a change's state in place of what was there.
+func (r *Replica) close(c *change) {
+	rec := c.rec
+	fresh := rec == nil
+	if fresh {
+		rec = &record{key: c.key, gen: r.gen}
+		rec.set(recVolatile, c.place.volatile)
+		if c.place.volatile {
+			r.volatileKeys[c.place.owner]++
+		}
+	}
+	rec.version = c.version
+	if fresh {
+		r.insert(rec)
+	} else {
+		r.unlink(rec)
+		r.link(rec)
+	}
+	r.fold(rec, c)
+	now := c.state.Context()
+	if c.before.Empty() {
+		c.what = now
+	}
+	r.plane(c.place.volatile).move(rec, c.what, c.before, now)
+	r.holdProof(rec, c.proof)
+	rec.gen = r.gen
+	r.keep(rec, c.state)
+	if absent := c.state.Absent(); absent != rec.is(recAbsent) {
+		rec.set(recAbsent, absent)
+		if absent {
+			r.tombs = append(r.tombs, rec)
+			r.settle.work = true
+		}
+	}
+	r.soil(rec)
+	if !c.place.volatile {
+		r.persist(lineKey, rec.key)
+	}
+}
