@@ -13,9 +13,6 @@ const (
 	numbers      = 6
 )
 
-// place numbers a mark; incarnation 0 has none of its own.
-func place(m Mark) int { return int(m.Incarnation)*numbers + int(m.Seq) }
-
 func markAt(i int) Mark { return Mark{uint64(i / numbers), uint64(i % numbers)} }
 
 // plain is a Context as a plain set of marks of each node.

@@ -56,13 +56,13 @@ func (d *decoder) body(t Type, depth int) (n node) {
 	case *counter:
 		d.counter(n)
 	case *set[none]:
-		decodeSet(d, n)
+		decodeSet(d, n, (*decoder).none)
 	case *set[mark]:
-		decodeSet(d, n)
+		decodeSet(d, n, (*decoder).mark)
 	case *leaf[mark]:
-		n.cells = decodeCells[mark](d, t)
+		n.cells = decodeCells(d, t, (*decoder).mark)
 	case *leaf[text]:
-		n.cells = decodeCells[text](d, t)
+		n.cells = decodeCells(d, t, (*decoder).text)
 	case *fields:
 		d.check(depth <= MaxDepth, "maps nested too deep")
 		d.fields(n, depth)
@@ -84,35 +84,40 @@ func (d *decoder) fields(m *fields, depth int) {
 	}
 }
 
-func decodeSet[P payload](d *decoder, s *set[P]) {
+func decodeSet[P payload](d *decoder, s *set[P], read func(*decoder, Type) P) {
 	last := ""
 	for i, n := 0, d.count(2); i < n && d.ok(); i++ {
 		x := d.string()
 		d.check(i == 0 || last < x, "elements out of order")
-		c := decodeCells[P](d, s.typ)
+		c := decodeCells(d, s.typ, read)
 		d.check(len(c.all()) > 0, "an element without dots")
-		s.keep(x, c, s.kin())
+		s.keep(x, c, element[P]{s.typ})
 		last = x
 	}
 }
 
-func decodeCells[P payload](d *decoder, t Type) (out cells[P]) {
-	var list []cell[P]
-	for i, n := 0, d.count(dotIndex+2); i < n && d.ok(); i++ {
-		var c cell[P]
-		c.dot = d.dot()
-		d.check(i == 0 || list[i-1].dot.Compare(c.dot) < 0, "dots out of order")
-		switch val := any(&c.val).(type) {
-		case *mark:
-			*val = mark(d.bool())
-		case *text:
-			*val = d.text(t)
-		}
-		list = append(list, c)
+func decodeCells[P payload](d *decoder, t Type, read func(*decoder, Type) P) (out cells[P]) {
+	n := d.count(dotIndex + 2)
+	if n > 1 {
+		out.more = new([]cell[P])
 	}
-	out.set(slices.Clip(list))
+	last := Dot{}
+	for i := 0; i < n && d.ok(); i++ {
+		dot := d.dot()
+		d.check(last.Compare(dot) < 0, "dots out of order")
+		last = dot
+		if c := (cell[P]{read(d, t), dot}); n == 1 {
+			out.one[0] = c
+		} else {
+			*out.more = append(*out.more, c)
+		}
+	}
 	return out
 }
+
+func (d *decoder) none(Type) none { return none{} }
+
+func (d *decoder) mark(Type) mark { return mark(d.bool()) }
 
 func (d *decoder) text(t Type) (x text) {
 	if t == LastWriter {

@@ -19,18 +19,20 @@ type item[V any] struct {
 	val V
 }
 
-// chunkMax is the length at which a chunk is split. A change moves half of that
-// at most.
+// chunkMax is the most that a chunk holds; a change moves as much at most.
 const chunkMax = 128
 
 // seek finds where key is or belongs.
 func (t *table[V]) seek(key string) (chunk, at int, found bool) {
-	if len(t.chunks) > 1 {
-		// The last chunk whose first key is not after key.
-		chunk = max(0, sort.Search(len(t.chunks), func(i int) bool { return t.chunks[i][0].key > key })-1)
-	} else if len(t.chunks) == 0 {
+	if len(t.chunks) == 0 {
 		return 0, 0, false
 	}
+	chunk = len(t.chunks) - 1
+	if last := t.chunks[chunk]; last[len(last)-1].key < key {
+		return chunk, len(last), false // as when keys come in order
+	}
+	// The last chunk whose first key is not after key.
+	chunk = max(0, sort.Search(chunk+1, func(i int) bool { return t.chunks[i][0].key > key })-1)
 	at, found = slices.BinarySearchFunc(t.chunks[chunk], key, func(x item[V], k string) int { return cmp.Compare(x.key, k) })
 	return chunk, at, found
 }
@@ -53,22 +55,31 @@ func (t *table[V]) put(key string, v V) {
 		return
 	}
 	t.n++
-	if len(t.chunks) == 0 {
+	switch {
+	case len(t.chunks) == 0:
 		t.chunks = [][]item[V]{{{key, v}}}
-		return
+	case len(t.chunks[c]) < chunkMax:
+		t.chunks[c] = slices.Insert(t.chunks[c], i, item[V]{key, v})
+	case i == chunkMax:
+		t.chunks = slices.Insert(t.chunks, c+1, []item[V]{{key, v}})
+	case t.split(c, i):
+		t.chunks[c] = slices.Insert(t.chunks[c], i, item[V]{key, v})
+	default:
+		k := len(t.chunks[c])
+		t.chunks[c+1] = slices.Insert(t.chunks[c+1], i-k, item[V]{key, v})
 	}
-	t.chunks[c] = slices.Insert(t.chunks[c], i, item[V]{key, v})
-	if full := t.chunks[c]; len(full) > chunkMax {
-		// What comes in order fills chunks to the end; anything else splits in two.
-		cut := chunkMax / 2
-		if c == len(t.chunks)-1 && i == len(full)-1 {
-			cut = chunkMax
-		}
-		rest := append(make([]item[V], 0, chunkMax+1), full[cut:]...)
-		clear(full[cut:])
-		t.chunks[c] = full[:cut]
-		t.chunks = slices.Insert(t.chunks, c+1, rest)
-	}
+}
+
+// split makes room in chunk c for an item at i, and says whether its place is in
+// c still. It cuts close behind i: what comes in order then fills c to the end.
+func (t *table[V]) split(c, i int) bool {
+	cut := min(max(i, chunkMax/4), chunkMax*3/4)
+	full := t.chunks[c]
+	rest := append(make([]item[V], 0, chunkMax), full[cut:]...)
+	clear(full[cut:])
+	t.chunks[c] = full[:cut]
+	t.chunks = slices.Insert(t.chunks, c+1, rest)
+	return i <= cut
 }
 
 // drop removes key, if it is there.
