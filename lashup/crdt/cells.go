@@ -53,7 +53,7 @@ func (c *cells[P]) all() []cell[P] {
 	return nil
 }
 
-// set takes over list.
+// set makes list, of which it keeps a copy, what is here.
 func (c *cells[P]) set(list []cell[P]) {
 	*c = cells[P]{}
 	switch len(list) {
@@ -61,7 +61,8 @@ func (c *cells[P]) set(list []cell[P]) {
 	case 1:
 		c.one[0] = list[0]
 	default:
-		c.more = &list
+		own := slices.Clone(list)
+		c.more = &own
 	}
 }
 
@@ -110,7 +111,7 @@ func (c *cells[P]) join(o []cell[P], j *joiner) bool {
 		}
 	}
 	if changed {
-		c.set(slices.Clone(out))
+		c.set(out)
 	}
 	return changed
 }
