@@ -11,6 +11,10 @@ import (
 // the same as looking through all.
 func TestLargeValues(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
+	rounds := 3000
+	if testing.Short() {
+		rounds = 1500
+	}
 	for name, ops := range map[string]func(k string) (put, drop Op){
 		"set": func(k string) (Op, Op) { return Add(AddWinsSet, k), Remove(AddWinsSet, k) },
 		"set of tombstones": func(k string) (Op, Op) {
@@ -28,7 +32,7 @@ func TestLargeValues(t *testing.T) {
 			a, s := newWriter(t, 1), &State{}
 			b, o := newWriter(t, 2), &State{}
 			var deltas []*State
-			for range 3000 {
+			for range rounds {
 				put, drop := ops(fmt.Sprintf("%03d", rnd.IntN(500)))
 				op := put
 				if rnd.IntN(3) == 0 {
