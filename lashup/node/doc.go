@@ -1,0 +1,42 @@
+// Package node drives the fabric of one node: it is lashup/fabric over sockets.
+//
+// One goroutine owns the machine (core.go) and does only what takes microseconds,
+// so that a ping is answered at once. Another reads the socket of datagrams and
+// opens them; each link has one goroutine that reads, decodes and verifies, and
+// one that writes what its bounded queue holds. Dials, Hellos, probes and what
+// asks fulcrum for a signature run in goroutines of their own.
+//
+// # Who is spoken to
+//
+// The flock's members, and nobody else. A member that leaves the list of the
+// flock that it was last seen in is gone: its links are closed and its card is
+// forgotten. One that is merely in another flock now, because the flock was
+// divided or this node's fulcrum has started anew, stays for a day: flock decides
+// who is a member, and lashup who is alive (roster.go).
+//
+// The process at the other end of a link is proved by TLS to be an instance of the
+// same API on the node that it is taken for; the first frame of each side is its
+// card, signed by the node key. Datagrams are sealed with keys that only those two
+// processes have. So an address that another node has now, forged cards, replays
+// and garbage come to nothing.
+//
+// A node is found by its newest card, which the fabric spreads, or else by a
+// Hello to the address of its row in the registry: the datagrams of a lashup
+// process arrive at the UDP port with the number of its gRPC port (Listen).
+//
+// # When fulcrum is away
+//
+// Links and datagrams go on. New links wait, because only fulcrum can sign a
+// handshake.
+//
+// # Handover
+//
+// Freeze stops a node and gives its state and sockets, and Open with those goes on
+// in another process in the same epoch, with the same keys: the others see links
+// that were made anew, and no other change. From Freeze to Close the old process
+// answers pings. Thaw takes everything back.
+//
+// All methods may be called from any goroutine; the functions of a Sink are called
+// by the goroutine that owns the machine, and must not wait for anything. Close
+// waits for everything that Open started.
+package node

@@ -1,0 +1,162 @@
+package node
+
+import (
+	"bufio"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/crux/rpc"
+	"fulcrum.example/lashup/fabric"
+	"fulcrum.example/lashup/packet"
+)
+
+const (
+	// writeMost is how long a write may take: the peer's kernel is silent, or its
+	// process does not read.
+	writeMost = 10 * time.Second
+	// closeMost is how long a link lives on that is closed, or that another link
+	// has replaced: for what is queued, and for what is under way.
+	closeMost = time.Second
+	// readBuffer is for small frames; large ones pass it by.
+	readBuffer = 8 << 10
+)
+
+// link is a stream to a peer whose card is known. Its goroutines run from start
+// until the stream is closed.
+type link struct {
+	n       *Node
+	peer    crux.NodeID
+	dialled bool          // by this node
+	since   time.Duration // when it came up; the core's
+	conn    *rpc.PinnedConn
+	queue   *packet.Queue
+
+	ended chan struct{} // closed by the core: nothing more is to come of it
+	end   sync.Once
+	by    atomic.Int64  // the last moment to write, in Unix nanoseconds; 0: none
+	quiet chan struct{} // closed by the reader when it has seen the stream's end
+}
+
+func newLink(n *Node, conn *rpc.PinnedConn, dialled bool) *link {
+	return &link{
+		n: n, peer: conn.Peer().Node, dialled: dialled, conn: conn,
+		queue: packet.NewQueue(), ended: make(chan struct{}), quiet: make(chan struct{}),
+	}
+}
+
+// start begins to read and write. false: the node is closed.
+func (l *link) start() bool {
+	if !l.n.spawn(l.write) {
+		return false
+	}
+	return l.n.spawn(l.read)
+}
+
+// close ends the link when what is queued is written, or soon. Nothing more comes
+// of it. The core calls it.
+func (l *link) close() {
+	l.end.Do(func() {
+		close(l.ended)
+		l.retire()
+	})
+}
+
+// cut ends the link at once.
+func (l *link) cut() {
+	l.close()
+	l.conn.Abort()
+}
+
+// retire leaves the link to another one to the same peer: it is read for a while
+// yet, for what is under way.
+func (l *link) retire() {
+	l.by.Store(time.Now().Add(closeMost).UnixNano())
+	// A write that is under way is bounded, too; a closed stream is as good.
+	_ = l.conn.SetWriteDeadline(time.Now().Add(closeMost))
+	l.queue.Close()
+}
+
+// Write bounds how long the stream's Write may take.
+func (l *link) Write(b []byte) (int, error) {
+	deadline := time.Now().Add(writeMost)
+	if by := l.by.Load(); by != 0 && by < deadline.UnixNano() {
+		deadline = time.Unix(0, by)
+	}
+	if err := l.conn.SetWriteDeadline(deadline); err != nil {
+		return 0, err
+	}
+	n, err := l.conn.Write(b)
+	l.n.stats.bytesOut.Add(uint64(n))
+	return n, err
+}
+
+// write is the goroutine that writes, and in the end closes the stream: first
+// only its own direction, since a stream that is closed with something unread
+// takes from the peer what it has not read yet.
+func (l *link) write() {
+	defer l.conn.Abort()
+	if err := l.queue.Run(l); err != nil {
+		l.n.log.Debug("a link cannot be written", "peer", l.peer, "why", err)
+		return
+	}
+	half, ok := l.conn.Conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	t := time.NewTimer(closeMost)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-l.quiet:
+	}
+}
+
+// frame is something from a link's reader: a message, or its end.
+type frame struct {
+	link *link
+	msg  fabric.Message // nil: the stream has ended
+	why  error
+}
+
+// read is the goroutine that reads.
+func (l *link) read() {
+	defer close(l.quiet)
+	r := bufio.NewReaderSize(l.conn, readBuffer)
+	for {
+		msg, err := l.next(r)
+		select {
+		case l.n.frames <- frame{l, msg, err}:
+		case <-l.ended:
+			l.drain(r)
+			return
+		case <-l.n.left:
+			l.drain(r)
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// drain reads to the end of the stream, which the writer sees to.
+func (l *link) drain(r io.Reader) {
+	_, _ = io.Copy(io.Discard, r)
+}
+
+func (l *link) next(r *bufio.Reader) (fabric.Message, error) {
+	b, err := packet.ReadFrame(r, packet.MaxFrame)
+	if err != nil {
+		return nil, err
+	}
+	l.n.stats.bytesIn.Add(uint64(len(b)))
+	msg, err := fabric.Decode(b)
+	if err != nil {
+		return nil, err
+	}
+	l.n.prepare(msg)
+	return msg, nil
+}
