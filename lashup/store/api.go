@@ -4,8 +4,8 @@ import (
 	"context"
 
 	"fulcrum.example/crux"
-	"fulcrum.example/lashup/crdt"
 	"fulcrum.example/lashup/replica"
+	"fulcrum.example/lashup/store/log"
 )
 
 // Write applies all of the writes or none, and returns once they are on disk: the
@@ -56,4 +56,66 @@ func (s *Store) Neighbours(ctx context.Context, list []crux.NodeID) error {
 // Members says who the members are, and how they count.
 func (s *Store) Members(ctx context.Context, list []replica.Member) error {
 	return s.do(ctx, func() { s.carryOut(s.rep.Members(s.now(), list)) })
+}
+
+// Get reads a key; see replica.Get.
+func (s *Store) Get(ctx context.Context, key []string) (replica.Item, error) {
+	var x replica.Item
+	var err error
+	if derr := s.do(ctx, func() { x, err = s.rep.Get(key) }); derr != nil {
+		return x, crux.Wrap("read", derr)
+	}
+	return x, crux.Wrap("read", err)
+}
+
+// scanPiece is how many keys Scan reads at a time, so that others get a turn.
+const scanPiece = 256
+
+// Scan calls f for the keys that p selects, in their order, until it says false. It
+// is no snapshot: keys that change meanwhile may be given as they were or are.
+func (s *Store) Scan(ctx context.Context, p replica.Pattern, f func(replica.Item) bool) error {
+	const op = "scan"
+	var after []string
+	for more := true; more; {
+		var list []replica.Item
+		var err error
+		if derr := s.do(ctx, func() { list, more, err = s.rep.Scan(p, after, scanPiece) }); derr != nil {
+			return crux.Wrap(op, derr)
+		}
+		if err != nil {
+			return crux.Wrap(op, err)
+		}
+		for i := range list {
+			if !f(list[i]) {
+				return nil
+			}
+			after = list[i].Key
+		}
+	}
+	return nil
+}
+
+// Stats are figures of a store.
+type Stats struct {
+	replica.Stats
+	Log  log.Stats
+	Lost int64 // messages that were dropped here, in or out
+}
+
+// Stats gives the store's figures; those of the log are of its last sync.
+func (s *Store) Stats(ctx context.Context) (Stats, error) {
+	var x Stats
+	err := s.do(ctx, func() { x.Stats = s.rep.Stats() })
+	x.Lost = s.inbox.drops()
+	s.mu.Lock()
+	x.Log = s.figures
+	s.mu.Unlock()
+	return x, crux.Wrap("read figures", err)
+}
+
+// Hash is a hash of all durable keys and of what was received; stores that have
+// the same are equal.
+func (s *Store) Hash(ctx context.Context) (values, vector uint64, err error) {
+	err = s.do(ctx, func() { values, vector = s.rep.Hash() })
+	return values, vector, crux.Wrap("read hashes", err)
 }

@@ -5,6 +5,7 @@ import (
 
 	"fulcrum.example/crux"
 	"fulcrum.example/lashup/replica"
+	"fulcrum.example/lashup/store/log"
 )
 
 // persisted says what became of all batches up to one.
@@ -24,6 +25,10 @@ func (s *Store) write() {
 			return
 		}
 		err := s.sync(list)
+		if err == nil {
+			s.clean()
+			s.note()
+		}
 		if (err != nil) != failing {
 			failing = err != nil
 			s.tellDisk(err)
@@ -37,12 +42,59 @@ func (s *Store) write() {
 }
 
 func (s *Store) sync(list [][]replica.Entry) error {
+	if err := s.disk.Recover(); err != nil { // of a failure before, if there was one
+		return err
+	}
 	for _, entries := range list {
-		if err := s.cfg.Disk.Append(entries); err != nil {
-			return err
+		for len(entries) > 0 {
+			n := fitting(entries)
+			if err := s.disk.Append(lines(entries[:n])); err != nil {
+				return err
+			}
+			entries = entries[n:]
 		}
 	}
-	return s.cfg.Disk.Sync()
+	return s.disk.Sync()
+}
+
+// fitting is how many of the entries make one batch of the log. The replica asks
+// for their order alone.
+func fitting(entries []replica.Entry) int {
+	size := 0
+	for i := range entries {
+		size += len(entries[i].Key) + len(entries[i].Value) + 16
+		if size > log.MaxBatch && i > 0 {
+			return i
+		}
+	}
+	return len(entries)
+}
+
+func lines(entries []replica.Entry) []log.Entry {
+	out := make([]log.Entry, len(entries))
+	for i := range entries {
+		out[i] = log.Entry(entries[i])
+	}
+	return out
+}
+
+// cleanBudget is how many bytes of dead space are looked through after a sync.
+const cleanBudget = 256 << 10
+
+// clean does a piece of the log's cleaning. What fails shows at the next sync.
+func (s *Store) clean() {
+	if s.disk.CleanWanted() {
+		if err := s.disk.Clean(cleanBudget); err != nil {
+			s.cfg.Log.Warn("the store's log is not cleaned", "why", err)
+		}
+	}
+}
+
+func (s *Store) note() {
+	f := s.disk.Stats()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.figures = f
 }
 
 // tellDisk logs that the disk began to fail, or works again: not every failure.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"fulcrum.example/crux"
 )
@@ -30,19 +31,18 @@ func (s *Store) Freeze(ctx context.Context) ([]byte, error) {
 		return nil, crux.Wrap(op, err)
 	}
 	select {
-	case f := <-got:
-		s.end()
-		if err := s.cfg.Disk.Close(); f.err == nil && err != nil {
-			f.err = err
-		}
-		return f.state, crux.Wrap(op, f.err)
+	case <-s.stopped.Done(): // by tryFreeze, or by Close
 	case <-ctx.Done():
-		err := crux.Errorf(op, crux.Timeout, "the disk does not take what is written: %w", ctx.Err())
-		if s.do(context.WithoutCancel(ctx), func() { s.freezing = nil }) == nil {
-			return nil, err
+		late := s.do(context.WithoutCancel(ctx), func() { s.freezing = nil })
+		if late == nil {
+			return nil, crux.Errorf(op, crux.Timeout, "the disk does not take what is written: %w", ctx.Err())
 		}
-		return nil, crux.Wrap(op, s.over())
-	case <-s.stopped.Done():
+	}
+	s.end()
+	select {
+	case f := <-got:
+		return f.state, crux.Wrap(op, errors.Join(f.err, s.disk.Close()))
+	default:
 		return nil, crux.Wrap(op, s.over())
 	}
 }

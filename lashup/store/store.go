@@ -2,18 +2,19 @@ package store
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"time"
 
 	"fulcrum.example/crux"
 	"fulcrum.example/lashup/replica"
+	"fulcrum.example/lashup/store/log"
 )
 
 // Store is a running store. Close it, or Freeze it.
 type Store struct {
 	cfg   Config
 	rep   *replica.Replica // the loop's
+	disk  *log.Log         // the writer's
 	began time.Time
 
 	calls     chan func()
@@ -31,60 +32,15 @@ type Store struct {
 	unsaved  int
 	freezing chan frozen // nil: no Freeze waits
 
-	mu      sync.Mutex
-	ending  error // why nothing is taken any more
 	renewed bool
+
+	mu      sync.Mutex
+	ending  error     // why nothing is taken any more
+	figures log.Stats // of the last sync
 
 	stop    context.CancelFunc
 	stopped context.Context
 	work    sync.WaitGroup
-}
-
-// Open reads the disk and starts. After an error the disk is closed. Errors:
-// those of the disk and of replica.New; Corrupt for a Resume that does not read.
-func Open(cfg Config) (*Store, error) {
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	if cfg.Notice == nil {
-		cfg.Notice = func([][]string) {}
-	}
-	s := &Store{
-		cfg: cfg, began: cfg.Clock.Now(), calls: make(chan func()), persisted: make(chan persisted), renew: make(chan struct{}),
-		waiting: make(map[uint64]chan replica.Ack), watches: make(map[replica.WatchID]*Watch),
-	}
-	s.inbox.init()
-	s.outbox.init()
-	ready, err := s.load()
-	if err != nil {
-		return nil, closing(crux.Wrap("open the store", err), cfg.Disk)
-	}
-	s.stopped, s.stop = context.WithCancel(context.Background())
-	s.work.Go(s.write)
-	s.work.Go(func() {
-		s.carryOut(ready)
-		s.run()
-	})
-	return s, nil
-}
-
-// load makes the replica of what is on disk and what the process before left.
-func (s *Store) load() (replica.Ready, error) {
-	cfg := s.cfg.Replica
-	cfg.Wall = s.began
-	var err error
-	if s.rep, err = replica.New(cfg, 0); err != nil {
-		return replica.Ready{}, err
-	}
-	if err := s.cfg.Disk.Load(s.rep.Load); err != nil {
-		return replica.Ready{}, err
-	}
-	if s.cfg.Resume != nil {
-		if err := s.rep.Import(s.cfg.Resume); err != nil {
-			return replica.Ready{}, err
-		}
-	}
-	return s.rep.LoadDone(s.now()), nil
 }
 
 // now is the replica's time: since Open.
@@ -237,7 +193,7 @@ func (s *Store) Close() error {
 	if !s.end() {
 		return nil
 	}
-	return crux.Wrap("close the store", s.cfg.Disk.Close())
+	return crux.Wrap("close the store", s.disk.Close())
 }
 
 // end stops the goroutines; false: they were stopped before.
@@ -247,11 +203,4 @@ func (s *Store) end() bool {
 	s.outbox.close()
 	s.work.Wait()
 	return first
-}
-
-func closing(err error, d Disk) error {
-	if again := d.Close(); again != nil {
-		return crux.Errorf("", crux.KindOf(err), "%w; and the disk does not close: %w", err, again)
-	}
-	return err
 }
