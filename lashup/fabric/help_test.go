@@ -126,6 +126,9 @@ func (b *bloc) apply(nd *node, r Ready) {
 	if len(r.Dial)+len(r.Close)+len(r.Frames)+len(r.Datagrams) > 0 {
 		nd.ready = append(nd.ready, Ready{Dial: slices.Clone(r.Dial), Close: slices.Clone(r.Close), Frames: slices.Clone(r.Frames), Datagrams: slices.Clone(r.Datagrams)})
 	}
+	if f := nd.m.Flaw(); f != "" {
+		b.t.Fatalf("%v at %v: %s", nd.m.id, b.now, f)
+	}
 	if b.mute[nd.i] {
 		return
 	}

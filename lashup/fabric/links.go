@@ -29,7 +29,7 @@ type link struct {
 // member is closed.
 func (m *Machine) LinkUp(now time.Duration, peer crux.NodeID, dialled bool) Ready {
 	m.begin(now)
-	if m.members != nil && !m.members.Has(peer) {
+	if m.stranger(peer) {
 		m.out.Close = append(m.out.Close, peer)
 		m.overlaid(m.overlay.DialFailed(m.now, peer))
 		return m.end()

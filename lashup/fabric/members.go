@@ -81,6 +81,9 @@ func (m *Machine) Members(now time.Duration, list *Members) Ready {
 // allowed says whether a node may have a row.
 func (m *Machine) allowed(id crux.NodeID) bool { return m.members.Has(id) }
 
+// stranger says whether a node is no member, as far as that is known.
+func (m *Machine) stranger(id crux.NodeID) bool { return m.members != nil && !m.members.Has(id) }
+
 // evict forgets who is no member.
 func (m *Machine) evict() {
 	var out []crux.NodeID

@@ -40,11 +40,6 @@ func (m *Machine) Status() Status {
 	return s
 }
 
-// Views are the overlay's: the active and the passive one.
-func (m *Machine) Views() (active, passive []crux.NodeID) {
-	return m.overlay.Active(), m.overlay.Passive()
-}
-
 // Table is what this node knows of everybody. It belongs to the machine's
 // goroutine, and is not to be changed.
 func (m *Machine) Table() *route.Table { return m.table }

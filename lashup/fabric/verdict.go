@@ -42,7 +42,13 @@ func (m *Machine) verdict(v *detect.Verdict) {
 	case detect.Asymmetric:
 		m.condemn(v.Node, route.Asymmetric)
 	case detect.Unheard:
-		m.letGo(v.Node)
+		if m.table.Len() > 2 {
+			m.letGo(v.Node)
+			return
+		}
+		// Of two nodes neither can tell whose fault it is, and there is nobody
+		// who would believe a wrong word.
+		m.condemn(v.Node, route.Dead)
 	}
 }
 

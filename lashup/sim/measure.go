@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"fulcrum.example/lashup/cast"
+	"fulcrum.example/lashup/crdt"
 	"fulcrum.example/lashup/fabric"
 	"fulcrum.example/lashup/route"
 )
@@ -17,7 +19,7 @@ type tally struct {
 	up          []int32
 	outages     []*Outage
 	falseDeaths int
-	updates     map[cast.ID]*update
+	updates     map[string]*update
 }
 
 // Outage is a node's end, and when the others learned of it.
@@ -84,9 +86,15 @@ func (w *World) observe(nd *Node, r *fabric.Ready) {
 		w.seen(nd, &r.Events[i])
 	}
 	for i := range r.Delivered {
-		if u := w.tally.updates[r.Delivered[i].ID]; u != nil {
-			u.arrive(w.Net.Now())
-		}
+		w.visible(nd, r.Delivered[i].Topic)
+	}
+}
+
+// visible notes that a node sees an update.
+func (w *World) visible(nd *Node, key string) {
+	if u := w.tally.updates[key]; u != nil && u.by != nd {
+		u.missing--
+		u.after = append(u.after, w.Net.Now()-u.at)
 	}
 }
 
@@ -136,27 +144,29 @@ func (w *World) FalseDeaths() int { return w.tally.falseDeaths }
 
 // update is one value on its way to all nodes.
 type update struct {
+	by      *Node
 	at      time.Duration
 	missing int
 	after   []time.Duration
 }
 
-func (u *update) arrive(now time.Duration) {
-	u.missing--
-	u.after = append(u.after, now-u.at)
-}
-
-// updatePayload is the size of an update's payload: a small key and value.
+// updatePayload is the size of an update's value, in bytes.
 const updatePayload = 200
 
-// Update has a node tell a value to all others.
+// Update has a node write a value to a key of its own making, or, where no
+// replicas run, multicast it.
 func (w *World) Update(nd *Node) {
+	key := updateKey(len(w.tally.updates))
+	w.tally.updates[key] = &update{by: nd, at: w.Net.Now(), missing: len(w.Nodes) - 1}
+	if nd.store.r != nil {
+		nd.Write([]string{key}, crdt.Assign(crdt.LastWriter, strings.Repeat("v", updatePayload)))
+		return
+	}
 	nd.Do(func(now time.Duration, f *fabric.Machine) fabric.Ready {
-		id, r, err := f.Publish(now, cast.Request{Topic: "sim", Payload: make([]byte, updatePayload)})
+		_, r, err := f.Publish(now, cast.Request{Topic: key, Payload: make([]byte, updatePayload)})
 		if err != nil {
 			w.fail("%s cannot publish: %v", nd.ID, err)
 		}
-		w.tally.updates[id] = &update{at: now, missing: len(w.Nodes) - 1}
 		return r
 	})
 }

@@ -58,8 +58,8 @@ type Node struct {
 	links    []*link
 	cards    map[crux.NodeID]*route.Card // of peers, by handshake
 	greeting map[crux.NodeID]int         // Hellos sent without an answer
-	// What is on its disk.
-	saved []crux.NodeID
+	saved    []crux.NodeID               // on its disk
+	store    store
 
 	// What check.go saw last.
 	lastEpoch, lastClock uint64
@@ -78,6 +78,7 @@ func (nd *Node) Start() {
 	nd.boot()
 	nd.F = fabric.New(nd.config(), now)
 	nd.Place.Restart(nd)
+	nd.bootStore(now)
 	nd.apply(nd.F.Start(now))
 	nd.apply(nd.F.Members(now, nd.World.flock()))
 }
@@ -108,7 +109,7 @@ func (nd *Node) Kill() { nd.end(); nd.Place.Crash() }
 // Crash ends the process; the kernel closes its links.
 func (nd *Node) Crash() { nd.end(); nd.Place.Kill() }
 
-func (nd *Node) end() { nd.F, nd.links = nil, nil }
+func (nd *Node) end() { nd.F, nd.links, nd.store.r = nil, nil, nil }
 
 // Leave ends the process in order.
 func (nd *Node) Leave() {
@@ -127,7 +128,15 @@ func (nd *Node) Do(f func(now time.Duration, f *fabric.Machine) fabric.Ready) {
 }
 
 // Wake is called by the network.
-func (nd *Node) Wake(now time.Duration) { nd.apply(nd.F.Tick(now)) }
+func (nd *Node) Wake(now time.Duration) {
+	if r := nd.store.r; r != nil && now >= r.NextTick() {
+		nd.stored(r.Tick(now))
+	}
+	if now >= nd.F.NextTick() {
+		nd.apply(nd.F.Tick(now))
+	}
+	nd.wakeLater()
+}
 
 // Receive is called by the network, for datagrams.
 func (nd *Node) Receive(now time.Duration, from netip.AddrPort, p parcel) {
@@ -195,12 +204,15 @@ func (nd *Node) apply(r fabric.Ready) {
 	}
 	w.observe(nd, &r)
 	if w.set.Verify {
-		w.verify(nd, &r)
+		w.verify(nd)
 	}
 	if w.Watch != nil {
 		w.Watch(nd, &r)
 	}
-	nd.Place.WakeAt(nd.F.NextTick())
+	if nd.store.r != nil && len(r.Opaque)+len(r.Delivered) > 0 || r.NeighboursChanged && nd.store.r != nil {
+		nd.feed(&r)
+	}
+	nd.wakeLater()
 }
 
 // datagram seals and sends one, if the node knows the receiver's card.

@@ -51,6 +51,10 @@ type Report struct {
 	Trace string `json:"trace"`
 }
 
+// mostReplicas is up to how many nodes replicas of the store run, too: beyond that
+// they would take too much memory, and updates are mere multicasts.
+const mostReplicas = 2000
+
 // Times of a run.
 const (
 	startSpread = time.Second
@@ -69,7 +73,7 @@ func Run(o Options) (Report, error) {
 	if err := o.check(); err != nil {
 		return Report{}, err
 	}
-	w := NewWorld(Setting{Nodes: o.Nodes, Seed: o.Seed, Loss: o.Loss, Delay: o.Delay})
+	w := NewWorld(Setting{Nodes: o.Nodes, Seed: o.Seed, Loss: o.Loss, Delay: o.Delay, Replicas: o.Nodes <= mostReplicas})
 	r := Report{UpdatesSent: o.Updates}
 	if o.Formed {
 		w.Form()

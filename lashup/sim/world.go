@@ -9,8 +9,8 @@ import (
 
 	confab "fulcrum.example/confab/sim"
 	"fulcrum.example/crux"
-	"fulcrum.example/lashup/cast"
 	"fulcrum.example/lashup/fabric"
+	"fulcrum.example/lashup/replica"
 	"fulcrum.example/lashup/route"
 )
 
@@ -34,17 +34,18 @@ type World struct {
 	// user sees.
 	Watch func(nd *Node, r *fabric.Ready)
 
-	set     Setting
-	rng     *rand.Rand // for the user's choices
-	byID    map[crux.NodeID]*Node
-	index   *route.Index
-	cache   *route.Cache
-	members []fabric.Member
-	gone    map[crux.NodeID]bool    // whom the flock has evicted
-	list    *fabric.Members         // what the flock tells
-	spent   map[reflect.Type]uint64 // bytes by the type of messages
-	tally   tally
-	err     error
+	set      Setting
+	rng      *rand.Rand // for the user's choices
+	byID     map[crux.NodeID]*Node
+	index    *route.Index
+	cache    *route.Cache
+	members  []fabric.Member
+	gone     map[crux.NodeID]bool    // whom the flock has evicted
+	list     *fabric.Members         // what the flock tells
+	standing []replica.Member        // the same, for replicas
+	spent    map[reflect.Type]uint64 // bytes by the type of messages
+	tally    tally
+	err      error
 }
 
 // NewWorld makes a network for set.Nodes nodes, none of which is up yet.
@@ -53,7 +54,7 @@ func NewWorld(set Setting) *World {
 		set: set, rng: rand.New(rand.NewPCG(set.Seed, 0x776f726c64)), byID: make(map[crux.NodeID]*Node, set.Nodes), gone: map[crux.NodeID]bool{},
 		index: route.NewIndex(), cache: route.NewCache(cacheFor(set.Nodes)), spent: map[reflect.Type]uint64{},
 	}
-	w.tally = tally{up: make([]int32, set.Nodes), updates: map[cast.ID]*update{}}
+	w.tally = tally{up: make([]int32, set.Nodes), updates: map[string]*update{}}
 	w.Net = confab.New(confab.Options[parcel]{
 		Seed: set.Seed, Loss: set.Loss, MinDelay: set.Delay / 5, MaxDelay: set.Delay * 6 / 5,
 		Tag: tagOf, Unanswered: unanswered,
@@ -63,6 +64,7 @@ func NewWorld(set Setting) *World {
 	}
 	for _, nd := range w.Nodes {
 		w.members = append(w.members, fabric.Member{ID: nd.ID})
+		w.standing = append(w.standing, replica.Member{ID: nd.ID, Standing: replica.Stable})
 	}
 	for _, i := range set.Contacts {
 		w.members[i].Contact = true
