@@ -115,7 +115,7 @@ func TestAWatchGivesWhatExistsAndThenEachChangeOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, e := range events {
-				got = append(got, fmt.Sprint(e.Kind, " ", e.Key, e.Old.Text, e.New.Text))
+				got = append(got, fmt.Sprintf("%d %v%v%v", e.Kind, e.Key, e.Old.Text, e.New.Text))
 			}
 			return len(got) >= want
 		})
@@ -125,7 +125,7 @@ func TestAWatchGivesWhatExistsAndThenEachChangeOnce(t *testing.T) {
 	take(3)
 	w.Close()
 	if want := []string{
-		fmt.Sprint(replica.Changed, " [a][][1]"), fmt.Sprint(replica.Synced, " [][][]"), fmt.Sprint(replica.Changed, " [a][1][2]"),
+		fmt.Sprintf("%d [a][][1]", replica.Changed), fmt.Sprintf("%d [][][]", replica.Synced), fmt.Sprintf("%d [a][1][2]", replica.Changed),
 	}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
