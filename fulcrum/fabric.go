@@ -101,7 +101,7 @@ const statesHelp = `
   hung         its host answers, its process does not
   dead         neither answers
   left         it said that it goes
-  unreachable  not from this node, but from others
+  unreachable  not from this node; others may reach it
   unknown      it has not been heard of yet`
 
 func showFabricMembers(w io.Writer, all fabric.Members) error {

@@ -14,6 +14,7 @@ import (
 // api is what the handlers of all three services share.
 type api struct {
 	inst     crux.Inst
+	self     crux.NodeID
 	epoch    uint64
 	since    time.Time
 	net      network
@@ -23,6 +24,15 @@ type api struct {
 	requests *requests
 	// local says whether a caller is on this node.
 	local func(ctx context.Context) bool
+}
+
+// sooner makes an error of a call that came while the fabric was handed over one
+// that says to ask again.
+func (a *api) sooner(err error) error {
+	if crux.KindOf(err) == crux.Unavailable && a.gate.isShut() {
+		return errHandover()
+	}
+	return err
 }
 
 // register adds the services to a server.

@@ -44,7 +44,7 @@ func (a multicastAPI) Send(ctx context.Context, m *pb.SendRequest) (*pb.SendRepl
 		}
 		r.Options.Only = append(r.Options.Only, id)
 	}
-	id, err := a.net.publish(ctx, r)
+	id, err := a.net.Publish(ctx, r)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (a multicastAPI) Listen(m *pb.ListenRequest, s grpc.ServerStreamingServer[p
 		select {
 		case <-l.more:
 		case <-shut:
-			return s.Send(&pb.ListenEvent{Event: &pb.ListenEvent_Handover{Handover: a.handover(0)}})
+			return s.Send(&pb.ListenEvent{Event: &pb.ListenEvent_Handover{Handover: handoverTo()}})
 		case <-s.Context().Done():
 			return s.Context().Err()
 		}

@@ -7,7 +7,7 @@ import (
 
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/wire"
-	"fulcrum.example/lashup/crdt"
+	"fulcrum.example/lashup/replica"
 	pb "fulcrum.example/protos/lashup"
 )
 
@@ -22,7 +22,7 @@ type storeAPI struct {
 
 // Hello says who answers.
 func (a storeAPI) Hello(context.Context, *pb.HelloRequest) (*pb.HelloReply, error) {
-	return &pb.HelloReply{Node: wire.NodeIDTo(a.net.self()), Inst: string(a.inst), Epoch: a.epoch}, nil
+	return &pb.HelloReply{Node: wire.NodeIDTo(a.self), Inst: string(a.inst), Epoch: a.epoch}, nil
 }
 
 // Write applies operations, once for each request ID.
@@ -35,20 +35,26 @@ func (a storeAPI) Write(ctx context.Context, m *pb.WriteRequest) (*pb.WriteReply
 		return nil, err
 	}
 	defer a.gate.leave()
-	version, err := a.requests.do(ctx, m.GetId(), safe, func() (uint64, error) {
+	version, err := a.requests.do(ctx, m.GetId(), safe, func() (replica.Version, error) {
 		// A caller that hangs up does not make the outcome uncertain.
-		return a.store.write(context.WithoutCancel(ctx), list)
+		v, err := a.store.Write(context.WithoutCancel(ctx), list)
+		if err != nil && v != (replica.Version{}) {
+			err = crux.Errorf("", crux.Timeout, "%w", err) // whether it lasts is not known
+		}
+		return v, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &pb.WriteReply{Version: a.version(version)}, nil
+	return &pb.WriteReply{Version: versionTo(version)}, nil
 }
 
-func (a *api) version(n uint64) *pb.Version { return &pb.Version{Epoch: a.epoch, Number: n} }
+func versionTo(v replica.Version) *pb.Version {
+	return &pb.Version{Epoch: v.Epoch, Number: v.Number}
+}
 
 // writesFrom reads operations. safe says that applying them twice is as once.
-func (a storeAPI) writesFrom(ctx context.Context, list []*pb.Write) (out []write, safe bool, err error) {
+func (a storeAPI) writesFrom(ctx context.Context, list []*pb.Write) (out []replica.Write, safe bool, err error) {
 	const op = "write"
 	if len(list) == 0 {
 		return nil, false, crux.Errorf(op, crux.Invalid, "there is nothing to write")
@@ -58,21 +64,21 @@ func (a storeAPI) writesFrom(ctx context.Context, list []*pb.Write) (out []write
 	}
 	safe = true
 	for _, m := range list {
-		w := write{key: m.GetKey(), volatile: m.GetVolatile()}
-		if err := a.mayWrite(ctx, w.key); err != nil {
+		w := replica.Write{Key: m.GetKey(), Volatile: m.GetVolatile()}
+		if err := a.mayWrite(ctx, w.Key); err != nil {
 			return nil, false, err
 		}
 		var again bool
-		if w.op, again, err = opFrom(m.GetOp()); err == nil {
-			err = w.op.Check()
+		if w.Op, again, err = opFrom(m.GetOp()); err == nil {
+			err = w.Op.Check()
 		}
 		if err != nil {
 			return nil, false, crux.Wrap(op, err)
 		}
-		if w.context, err = contextFrom(m.GetContext()); err != nil {
+		if w.Seen, err = contextFrom(m.GetContext()); err != nil {
 			return nil, false, err
 		}
-		safe = safe && again && w.context == nil
+		safe = safe && again && w.Seen == nil
 		out = append(out, w)
 	}
 	return out, safe, nil
@@ -82,7 +88,7 @@ func (a storeAPI) writesFrom(ctx context.Context, list []*pb.Write) (out []write
 // node. Other nodes' namespaces the store refuses.
 func (a storeAPI) mayWrite(ctx context.Context, key []string) error {
 	if len(key) > 0 && key[0] == ownedElement && !a.local(ctx) {
-		return crux.Errorf("write", crux.Denied, "keys below %s/%s are written by callers on that node alone", ownedElement, a.net.self())
+		return crux.Errorf("write", crux.Denied, "keys below %s/%s are written by callers on that node alone", ownedElement, a.self)
 	}
 	return nil
 }
@@ -92,78 +98,89 @@ const ownedElement = "node"
 
 // Read reads a key.
 func (a storeAPI) Read(ctx context.Context, m *pb.ReadRequest) (*pb.ReadReply, error) {
-	e, err := a.store.read(ctx, m.GetKey())
+	x, err := a.store.Get(ctx, m.GetKey())
 	if err != nil {
-		return nil, err
+		return nil, a.sooner(err)
 	}
-	return &pb.ReadReply{Value: valueTo(e.value), Context: contextTo(e.context), Version: a.version(e.version)}, nil
+	return &pb.ReadReply{Value: valueTo(x.Value), Context: contextTo(x.Context), Version: versionTo(x.Version)}, nil
 }
 
 // Scan sends what a pattern matches.
 func (a storeAPI) Scan(m *pb.ScanRequest, s grpc.ServerStreamingServer[pb.Entry]) error {
+	p, err := replica.NewPattern(m.GetPattern().GetElements(), m.GetPattern().GetPrefix())
+	if err != nil {
+		return err
+	}
 	sent, failed := uint32(0), error(nil)
-	err := a.store.scan(s.Context(), patternFrom(m.GetPattern()), func(e entry) bool {
-		out := &pb.Entry{Key: validKey(e.key), Version: a.version(e.version)}
+	err = a.store.Scan(s.Context(), p, func(x replica.Item) bool {
+		out := &pb.Entry{Key: x.Key, Version: versionTo(x.Version)}
 		if !m.GetKeysOnly() {
-			out.Value = valueTo(e.value)
+			out.Value = valueTo(x.Value)
 		}
 		failed = s.Send(out)
 		sent++
 		return failed == nil && (m.GetLimit() == 0 || sent < m.GetLimit())
 	})
+	if err != nil && sent == 0 {
+		err = a.sooner(err) // nothing came yet: the caller may begin again
+	}
 	if err != nil {
 		return err
 	}
 	return failed
 }
 
-func patternFrom(m *pb.Pattern) pattern { return pattern{m.GetElements(), m.GetPrefix()} }
+// takeMost is how many events of a watch are taken at a time.
+const takeMost = 256
 
 // Watch sends what a pattern matches, and then each change.
 func (a storeAPI) Watch(m *pb.WatchRequest, s grpc.ServerStreamingServer[pb.WatchEvent]) error {
-	shut := a.gate.shutting()
-	since := uint64(0)
-	if v := m.GetSince(); v.GetEpoch() == a.epoch {
-		since = v.GetNumber()
-	}
-	w, err := a.store.watch(patternFrom(m.GetPattern()), since)
+	shut, ctx := a.gate.shutting(), s.Context()
+	p, err := replica.NewPattern(m.GetPattern().GetElements(), m.GetPattern().GetPrefix())
 	if err != nil {
 		return err
 	}
-	defer w.close()
-	last := since
+	since := m.GetSince()
+	w, err := a.store.Watch(ctx, p, replica.Version{Epoch: since.GetEpoch(), Number: since.GetNumber()})
+	if err != nil {
+		return a.sooner(err)
+	}
+	defer w.Close()
 	for {
 		select {
-		case <-w.more():
+		case <-w.More():
 		case <-shut:
-			return s.Send(&pb.WatchEvent{Event: &pb.WatchEvent_Handover{Handover: a.handover(last)}})
-		case <-s.Context().Done():
-			return s.Context().Err()
+			return s.Send(&pb.WatchEvent{Event: &pb.WatchEvent_Handover{Handover: handoverTo()}})
+		case <-ctx.Done():
+			return ctx.Err()
 		}
-		events, behind := w.take()
+		events, err := w.Take(ctx, takeMost)
+		if err != nil {
+			return a.sooner(err)
+		}
 		for i := range events {
-			if err := s.Send(a.eventTo(&events[i])); err != nil {
+			if err := s.Send(eventTo(&events[i])); err != nil {
 				return err
 			}
-			last = events[i].version
-		}
-		if behind {
-			return s.Send(&pb.WatchEvent{Event: &pb.WatchEvent_FellBehind{FellBehind: &pb.FellBehind{Version: a.version(last)}}})
+			if events[i].Kind == replica.FellBehind {
+				return nil
+			}
 		}
 	}
 }
 
-func (a *api) handover(last uint64) *pb.Handover {
-	return &pb.Handover{RetryMs: retryPause.Milliseconds(), Version: a.version(last)}
-}
+// handoverTo tells the receiver of a stream to come again.
+func handoverTo() *pb.Handover { return &pb.Handover{RetryMs: retryPause.Milliseconds()} }
 
-func (a *api) eventTo(e *event) *pb.WatchEvent {
-	if e.synced {
-		return &pb.WatchEvent{Event: &pb.WatchEvent_Synced{Synced: &pb.Synced{Version: a.version(e.version), Whole: e.whole}}}
+func eventTo(e *replica.Event) *pb.WatchEvent {
+	v := versionTo(e.Version)
+	switch e.Kind {
+	case replica.Synced:
+		return &pb.WatchEvent{Event: &pb.WatchEvent_Synced{Synced: &pb.Synced{Version: v, Whole: e.Whole}}}
+	case replica.FellBehind:
+		return &pb.WatchEvent{Event: &pb.WatchEvent_FellBehind{FellBehind: &pb.FellBehind{Version: v}}}
 	}
-	c := &pb.Change{Key: validKey(e.key), New: valueTo(e.new), Version: a.version(e.version), Existing: e.existing, OldUnknown: e.oldUnknown}
-	if e.old.Type != crdt.Type(0) {
-		c.Old = valueTo(e.old)
-	}
-	return &pb.WatchEvent{Event: &pb.WatchEvent_Change{Change: c}}
+	return &pb.WatchEvent{Event: &pb.WatchEvent_Change{Change: &pb.Change{
+		Key: e.Key, Old: valueTo(e.Old), New: valueTo(e.New), Version: v, Existing: e.Existing, OldUnknown: e.OldUnknown,
+	}}}
 }

@@ -12,7 +12,10 @@ import (
 
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/rpc/fabric"
-	pb "fulcrum.example/protos/lashup"
+	"fulcrum.example/lashup/crdt"
+	"fulcrum.example/lashup/node"
+	"fulcrum.example/lashup/replica"
+	"fulcrum.example/lashup/route"
 )
 
 // must fails the test for an error.
@@ -259,9 +262,8 @@ func TestWatchGivesWhatExistsAndThenEachChangeOnce(t *testing.T) {
 		t.Errorf("it ends with %v", f.err)
 	}
 	eventually(t, "the watcher to be gone", func() bool {
-		w.store.mu.Lock()
-		defer w.store.mu.Unlock()
-		return len(w.store.watchers) == 0
+		s, err := w.store.Stats(t.Context())
+		return err == nil && s.Watches == 0
 	})
 }
 
@@ -278,6 +280,9 @@ func TestWatchGoesOnThroughAHandover(t *testing.T) {
 	must(t, err)
 	r, err := loadRequests(7, saved)
 	must(t, err)
+	state, err := w.store.Freeze(ctx)
+	must(t, err)
+	w.store = w.disk.open(t, w.all[0].ID, 7, state)
 	// What is written meanwhile comes as a change from what was given last.
 	wrote := make(chan error, 1)
 	go func() { wrote <- c.Counter("x").Incr(ctx, 1) }()
@@ -299,23 +304,31 @@ func TestWatchGoesOnAfterARestartThatRemembersNothing(t *testing.T) {
 	}
 	f := follow(ctx, c, fabric.Prefix())
 	f.sees(t, "changed=1 deleted=1 same=1 synced")
-	w.store.mu.Lock()
-	w.store.forgets = true
-	for watch := range w.store.watchers {
-		delete(w.store.watchers, watch) // it crashes: what follows nobody is told
-	}
-	w.store.mu.Unlock()
-	must(t, c.Counter("changed").Incr(ctx, 1))
-	must(t, c.Delete(ctx, "deleted"))
-	must(t, c.Counter("new").Incr(ctx, 1))
+	must(t, w.store.Close())
+	w.store = w.disk.open(t, w.all[0].ID, 8, nil)
 	w.serve("lashup1_0", 8, newRequests(8))
-	f.sees(t, "changed=1 deleted=1 same=1 synced changed:?>2 new:nothing>1 deleted:?>nothing")
+	sameAgain := f.text()
+	must(t, c.Counter("new").Incr(ctx, 1))
+	f.sees(t, sameAgain+" new:nothing>1")
+	// What happened while nobody watched.
+	must(t, w.store.Close())
+	w.store = w.disk.open(t, w.all[0].ID, 9, nil)
+	quiet := w.store
+	for _, x := range []replica.Write{{Key: []string{"changed"}, Op: crdt.Incr(1)}, {Key: []string{"deleted"}, Op: crdt.Reset()}} {
+		_, err := quiet.Write(ctx, []replica.Write{x})
+		must(t, err)
+	}
+	w.serve("lashup1_0", 9, newRequests(9))
+	f.sees(t, sameAgain+" new:nothing>1 changed:?>2 deleted:?>nothing")
 }
 
 func TestASlowWatcherFallsBehindAndResumes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.store.room = 3
+	must(t, w.store.Close())
+	w.disk.limits.WatchEvents = 3
+	w.store = w.disk.open(t, w.all[0].ID, 8, nil)
+	w.serve("lashup1_0", 8, newRequests(8))
 	c, ctx := w.client(), soon(t)
 	next := make(chan fabric.Event)
 	resume := make(chan struct{})
@@ -387,11 +400,12 @@ func TestMembersTreesAndChecks(t *testing.T) {
 	ctx, cancel := context.WithCancel(soon(t))
 	defer cancel()
 	a, b, x := w.all[0].ID, w.all[1].ID, crux.NodeID{9}
-	up := func(id crux.NodeID, d int) member {
-		return member{id: id, state: pb.State_STATE_UP, distance: d, since: time.Unix(1, 0), rtt: time.Millisecond, addr: w.all[0].Addr, seenBy: []crux.NodeID{a}}
+	up := func(id crux.NodeID, d int) node.Member {
+		return node.Member{ID: id, State: route.Up, Distance: d, Since: time.Unix(1, 0), Addr: w.all[0].Addr, SeenBy: []crux.NodeID{a}}
 	}
-	w.net.set(roster{list: []member{up(a, 0), up(b, 1)}})
-	w.net.trees = map[crux.NodeID][]branch{a: {{id: a}, {b, a, 1}, {x, crux.NodeID{}, -1}}}
+	set := func(isolated bool, list ...node.Member) { w.net.set(&node.View{Members: list, Isolated: isolated}) }
+	set(false, up(a, 0), up(b, 1))
+	w.net.trees = map[crux.NodeID][]node.Branch{a: {{ID: a}, {ID: b, Parent: a, Distance: 1}, {ID: x, Distance: route.Infinity}}}
 
 	all, err := c.Members(ctx)
 	must(t, err)
@@ -415,19 +429,19 @@ func TestMembersTreesAndChecks(t *testing.T) {
 		t.Errorf("first %+v", e)
 	}
 	dead := up(b, -1)
-	dead.state = pb.State_STATE_DEAD
-	w.net.set(roster{list: []member{up(a, 0), dead}, isolated: true})
+	dead.State, dead.Why = route.Down, route.Dead
+	set(true, up(a, 0), dead)
 	if e := <-events; len(e.List) != 1 || e.List[0].State != fabric.Dead || e.List[0].Distance != fabric.Infinity || !e.Isolated {
 		t.Errorf("then %+v", e)
 	}
-	w.net.set(roster{list: []member{up(a, 0)}})
+	set(false, up(a, 0))
 	if e := <-events; len(e.List) != 0 || !slices.Equal(e.Forgotten, []crux.NodeID{b}) {
 		t.Errorf("then %+v", e)
 	}
-	w.net.set(roster{list: []member{up(a, 0), dead}})
+	set(false, up(a, 0), dead)
 	<-events
 	w.serve("lashup1_1", 7, newRequests(7)) // the watch goes on; nothing comes twice
-	w.net.set(roster{list: []member{up(a, 0), up(b, 1)}})
+	set(false, up(a, 0), up(b, 1))
 	if e := <-events; len(e.List) != 1 || e.List[0].State != fabric.Up {
 		t.Errorf("after a replacement %+v", e)
 	}

@@ -121,16 +121,6 @@ func valueTo(v crdt.Value) *pb.Value {
 // have come by protobuf.
 func valid(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
 
-func validKey(key []string) []string {
-	for i, e := range key {
-		if v := valid(e); v != e {
-			key = append([]string(nil), key...)
-			key[i] = v
-		}
-	}
-	return key
-}
-
 // contextTo writes the context of a key: a byte before it tells the context of
 // nothing from no context.
 func contextTo(c crdt.Context) []byte { return c.Append([]byte{contextMark}) }

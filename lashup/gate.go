@@ -62,6 +62,12 @@ func (g *gate) shutting() <-chan struct{} {
 	return g.shut
 }
 
+func (g *gate) isShut() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.open
+}
+
 // reopen lets callers in again.
 func (g *gate) reopen() {
 	g.mu.Lock()

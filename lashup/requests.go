@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/replica"
 	pb "fulcrum.example/protos/lashup"
 )
 
@@ -23,7 +24,7 @@ type clientID [16]byte
 // outcome is how a write ended, once ended is closed.
 type outcome struct {
 	ended   chan struct{}
-	version uint64
+	version replica.Version
 	err     error
 }
 
@@ -51,22 +52,22 @@ func newRequests(epoch uint64) *requests {
 }
 
 // do applies a write by apply, unless it was applied already. safe says that
-// applying it twice is as once. An error of apply says that nothing was done, and
-// the write may come again.
-func (r *requests) do(ctx context.Context, id *pb.RequestID, safe bool, apply func() (version uint64, err error)) (uint64, error) {
+// applying it twice is as once. An error of apply with the zero version says that
+// nothing was done, and the write may come again.
+func (r *requests) do(ctx context.Context, id *pb.RequestID, safe bool, apply func() (replica.Version, error)) (replica.Version, error) {
 	if id == nil {
 		return apply()
 	}
 	o, mine, err := r.begin(id, safe)
 	if err != nil {
-		return 0, err
+		return replica.Version{}, err
 	}
 	if !mine {
 		select {
 		case <-o.ended:
 			return o.version, o.err
 		case <-ctx.Done():
-			return 0, crux.Wrap("write", ctx.Err())
+			return replica.Version{}, crux.Wrap("write", ctx.Err())
 		}
 	}
 	done := false
@@ -80,7 +81,7 @@ func (r *requests) do(ctx context.Context, id *pb.RequestID, safe bool, apply fu
 		close(o.ended)
 	}()
 	o.version, o.err = apply()
-	done = o.err == nil
+	done = o.version != (replica.Version{})
 	return o.version, o.err
 }
 
@@ -174,8 +175,10 @@ type savedClient struct {
 }
 
 type savedWrite struct {
-	Number  uint64 `json:"number"`
-	Version uint64 `json:"version"`
+	Number  uint64          `json:"number"`
+	Version replica.Version `json:"version"`
+	Kind    crux.Kind       `json:"kind,omitempty"`
+	Error   string          `json:"error,omitempty"`
 }
 
 // save gives what is remembered. No write may be under way.
@@ -186,7 +189,11 @@ func (r *requests) save() ([]byte, error) {
 	for id, c := range r.clients {
 		s := savedClient{ID: id, Floor: c.floor, Used: c.used}
 		for n, o := range c.byNum {
-			s.Ended = append(s.Ended, savedWrite{n, o.version})
+			w := savedWrite{Number: n, Version: o.version}
+			if o.err != nil {
+				w.Kind, w.Error = crux.KindOf(o.err), o.err.Error()
+			}
+			s.Ended = append(s.Ended, w)
 		}
 		out.Clients = append(out.Clients, s)
 	}
@@ -206,7 +213,11 @@ func loadRequests(epoch uint64, b []byte) (*requests, error) {
 	for _, s := range in.Clients {
 		c := &clientWrites{floor: s.Floor, used: s.Used, byNum: make(map[uint64]*outcome, len(s.Ended))}
 		for _, w := range s.Ended {
-			c.byNum[w.Number] = &outcome{ended: ended, version: w.Version}
+			o := &outcome{ended: ended, version: w.Version}
+			if w.Error != "" {
+				o.err = crux.Errorf("", w.Kind, "%s", w.Error)
+			}
+			c.byNum[w.Number] = o
 		}
 		r.clients[s.ID] = c
 		r.clock = max(r.clock, s.Used)

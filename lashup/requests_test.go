@@ -6,15 +6,16 @@ import (
 	"testing"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/replica"
 	pb "fulcrum.example/protos/lashup"
 )
 
 // teller applies writes and counts them.
 type teller struct{ applied uint64 }
 
-func (a *teller) apply() (uint64, error) {
+func (a *teller) apply() (replica.Version, error) {
 	a.applied++
-	return a.applied * 10, nil
+	return replica.Version{Epoch: 7, Number: a.applied * 10}, nil
 }
 
 func request(client byte, number, unanswered uint64) *pb.RequestID {
@@ -35,7 +36,7 @@ func TestAWriteThatComesAgainIsAppliedOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return v
+		return v.Number
 	}
 	if v := do(r, request(1, 1, 1)); v != 10 {
 		t.Errorf("version %d", v)
@@ -102,18 +103,18 @@ func TestAWriteThatFailedMayComeAgain(t *testing.T) {
 	t.Parallel()
 	r, a := newRequests(7), &teller{}
 	refused := crux.Errorf("write", crux.Exhausted, "full")
-	if _, err := r.do(t.Context(), request(1, 1, 1), false, func() (uint64, error) { return 0, refused }); !errors.Is(err, refused) {
+	if _, err := r.do(t.Context(), request(1, 1, 1), false, func() (replica.Version, error) { return replica.Version{}, refused }); !errors.Is(err, refused) {
 		t.Error(err)
 	}
-	if v, err := r.do(t.Context(), again(request(1, 1, 1)), false, a.apply); v != 10 || err != nil {
-		t.Errorf("version %d, %v", v, err)
+	if v, err := r.do(t.Context(), again(request(1, 1, 1)), false, a.apply); v.Number != 10 || err != nil {
+		t.Errorf("version %d, %v", v.Number, err)
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = r.do(t.Context(), request(1, 2, 1), false, func() (uint64, error) { panic("as asked") })
+		_, _ = r.do(t.Context(), request(1, 2, 1), false, func() (replica.Version, error) { panic("as asked") })
 	}()
-	if v, err := r.do(t.Context(), again(request(1, 2, 1)), false, a.apply); v != 20 || err != nil {
-		t.Errorf("after a panic: version %d, %v", v, err)
+	if v, err := r.do(t.Context(), again(request(1, 2, 1)), false, a.apply); v.Number != 20 || err != nil {
+		t.Errorf("after a panic: version %d, %v", v.Number, err)
 	}
 }
 
@@ -123,7 +124,7 @@ func TestTwoThatComeAtATimeAreApplied(t *testing.T) {
 	in, out := make(chan struct{}), make(chan struct{})
 	var group sync.WaitGroup
 	group.Go(func() {
-		_, err := r.do(t.Context(), request(1, 1, 1), false, func() (uint64, error) {
+		_, err := r.do(t.Context(), request(1, 1, 1), false, func() (replica.Version, error) {
 			close(in)
 			<-out
 			return a.apply()
@@ -134,8 +135,8 @@ func TestTwoThatComeAtATimeAreApplied(t *testing.T) {
 	})
 	<-in
 	group.Go(func() {
-		if v, err := r.do(t.Context(), again(request(1, 1, 1)), false, a.apply); v != 10 || err != nil {
-			t.Errorf("version %d, %v", v, err)
+		if v, err := r.do(t.Context(), again(request(1, 1, 1)), false, a.apply); v.Number != 10 || err != nil {
+			t.Errorf("version %d, %v", v.Number, err)
 		}
 	})
 	close(out)

@@ -1,12 +1,11 @@
 package lashup
 
 import (
-	"cmp"
 	"context"
+	"log/slog"
+	"math/rand/v2"
 	"net/netip"
-	"path"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -14,12 +13,16 @@ import (
 	"google.golang.org/grpc"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/clock"
 	"fulcrum.example/crux/rpc"
 	"fulcrum.example/crux/rpc/fabric"
 	"fulcrum.example/crux/rpc/rpctest"
 	"fulcrum.example/lashup/cast"
-	"fulcrum.example/lashup/crdt"
-
+	"fulcrum.example/lashup/detect"
+	"fulcrum.example/lashup/node"
+	"fulcrum.example/lashup/replica"
+	"fulcrum.example/lashup/store"
+	"fulcrum.example/lashup/store/vfs"
 	"fulcrum.example/reeve/keys"
 )
 
@@ -33,7 +36,8 @@ type world struct {
 	all     []crux.Member
 	rings   []*keys.Ring
 	net     *fakeNet
-	store   *fakeStore
+	disk    *shelf
+	store   *store.Store
 	api     *api
 	server  *rpc.Server
 }
@@ -56,8 +60,9 @@ func newWorld(t *testing.T) *world {
 		t.Cleanup(func() { r.Close() })
 		w.rings = append(w.rings, r)
 	}
-	w.net = &fakeNet{id: w.all[0].ID, moved: make(chan struct{})}
-	w.store = newFakeStore()
+	w.net = &fakeNet{id: w.all[0].ID, moved: make(chan struct{}), now: &node.View{}}
+	w.disk = &shelf{fs: vfs.NewMem()}
+	w.store = w.disk.open(t, w.all[0].ID, 7, nil)
 	w.serve("lashup1_0", 7, newRequests(7))
 	return w
 }
@@ -67,7 +72,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) serve(inst crux.Inst, epoch uint64, r *requests) {
 	w.t.Helper()
 	old := w.server
-	w.api = &api{inst: inst, epoch: epoch, since: time.Now(), net: w.net, store: w.store, hub: newHub(), gate: newGate(),
+	w.api = &api{inst: inst, self: w.all[0].ID, epoch: epoch, since: time.Now(), net: w.net, store: stored{w.store}, hub: newHub(), gate: newGate(),
 		requests: r, local: fromNode(w.all[0].ID)}
 	w.net.setHub(w.api.hub)
 	w.api.gate.reopen()
@@ -110,13 +115,13 @@ func soon(t *testing.T) context.Context {
 
 // fakeNet is a fabric that says what the test sets, and loops multicasts back.
 type fakeNet struct {
-	id  crux.NodeID
-	hub *hub
+	id crux.NodeID
 
 	mu    sync.Mutex
-	now   roster
+	hub   *hub
+	now   *node.View
 	moved chan struct{}
-	trees map[crux.NodeID][]branch
+	trees map[crux.NodeID][]node.Branch
 	sent  []cast.Request
 }
 
@@ -126,46 +131,46 @@ func (n *fakeNet) setHub(h *hub) {
 	n.hub = h
 }
 
-func (n *fakeNet) self() crux.NodeID { return n.id }
-
-func (n *fakeNet) members() roster {
+func (n *fakeNet) View(context.Context) (*node.View, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.now
+	return n.now, nil
 }
 
-func (n *fakeNet) changed() <-chan struct{} {
+func (n *fakeNet) Changed() <-chan struct{} {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.moved
 }
 
-func (n *fakeNet) set(r roster) {
+func (n *fakeNet) set(v *node.View) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	slices.SortFunc(r.list, func(a, b member) int { return a.id.Compare(b.id) })
-	n.now = r
+	slices.SortFunc(v.Members, func(a, b node.Member) int { return a.ID.Compare(b.ID) })
+	n.now = v
 	close(n.moved)
 	n.moved = make(chan struct{})
 }
 
-func (n *fakeNet) tree(_ context.Context, origin crux.NodeID) ([]branch, error) {
+func (n *fakeNet) Tree(_ context.Context, origin crux.NodeID) ([]node.Branch, error) {
 	if t, ok := n.trees[origin]; ok {
 		return t, nil
 	}
 	return nil, crux.Errorf("tree", crux.NotFound, "%s is not a member", origin)
 }
 
-func (n *fakeNet) check(_ context.Context, id crux.NodeID) (checked, error) {
-	for _, m := range n.members().list {
-		if m.id == id {
-			return checked{m.state, m.rtt, n.id}, nil
+func (n *fakeNet) Check(_ context.Context, id crux.NodeID) (detect.Result, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, m := range n.now.Members {
+		if m.ID == id {
+			return detect.Result{Node: id, State: detect.Alive, RTT: time.Millisecond}, nil
 		}
 	}
-	return checked{}, crux.Errorf("check", crux.NotFound, "%s is not a member", id)
+	return detect.Result{}, crux.Errorf("check", crux.NotFound, "%s is not a member", id)
 }
 
-func (n *fakeNet) publish(_ context.Context, r cast.Request) (cast.ID, error) {
+func (n *fakeNet) Publish(_ context.Context, r cast.Request) (cast.ID, error) {
 	n.mu.Lock()
 	n.sent = append(n.sent, r)
 	id := cast.ID{Origin: n.id, Epoch: 7, Seq: uint64(len(n.sent))}
@@ -179,180 +184,36 @@ func (n *fakeNet) publish(_ context.Context, r cast.Request) (cast.ID, error) {
 	return id, nil
 }
 
-func (n *fakeNet) counts() map[string]int64 { return map[string]int64{"fabric.neighbours": 1} }
-
-// fakeStore is a store in memory, of one actor.
-type fakeStore struct {
-	mu       sync.Mutex
-	keys     map[string]*crdt.State
-	at       map[string]uint64 // the version of each key's last change, also of what is gone
-	seq      uint64
-	version  uint64
-	writes   int
-	watchers map[*fakeWatch]bool
-	before   func() error // called before each write
-	room     int          // events that a watcher may have queued; 0: any number
-	forgets  bool         // it can resume no watch
+func (n *fakeNet) Counts(context.Context) (map[string]int64, error) {
+	return map[string]int64{"fabric.neighbours": 1}, nil
 }
 
-func newFakeStore() *fakeStore {
-	return &fakeStore{keys: map[string]*crdt.State{}, at: map[string]uint64{}, watchers: map[*fakeWatch]bool{}}
+// shelf is where the world's stores are, one after another.
+type shelf struct {
+	fs     vfs.FS
+	limits replica.Limits
 }
 
-func (s *fakeStore) write(_ context.Context, list []write) (uint64, error) {
-	if s.before != nil {
-		if err := s.before(); err != nil {
-			return 0, err
-		}
+// open opens the store of an incarnation; resume is the state of the store before
+// in the same one.
+func (d *shelf) open(t *testing.T, self crux.NodeID, incarnation uint64, resume []byte) *store.Store {
+	t.Helper()
+	s, err := store.Open(store.Config{
+		Replica: replica.Config{
+			Self: self, Bloc: "test", Incarnation: incarnation, Rand: rand.New(rand.NewPCG(1, incarnation)), Limits: d.limits,
+			Sign:   func(root []byte) []byte { return root },
+			Verify: func(_ crux.NodeID, _ uint64, _, root, sig []byte) bool { return string(root) == string(sig) },
+			Card:   func(crux.NodeID, uint64) []byte { return []byte("card") },
+		},
+		FS: d.fs, Clock: clock.Real{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Send: func(crux.NodeID, []byte) error { return nil }, Cast: func([]byte) error { return nil },
+	}, resume)
+	if err != nil {
+		t.Fatal(err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.writes++
-	next := map[string]*crdt.State{}
-	for _, w := range list {
-		name := strings.Join(w.key, "/")
-		if next[name] == nil {
-			next[name] = &crdt.State{}
-			if old := s.keys[name]; old != nil {
-				next[name] = old.Clone()
-			}
-		}
-		dot := crdt.Dot{Actor: crdt.Actor{Node: crux.NodeID{1}, Incarnation: 1}, Seq: s.seq + 1}
-		if _, err := next[name].Apply(w.op, dot, crdt.Timestamp(s.seq+1), w.context, crdt.Limits{Value: 1 << 20}); err != nil {
-			return 0, err
-		}
-		s.seq += w.op.Dots()
+	if err := s.Members(t.Context(), []replica.Member{{ID: self, Standing: replica.Stable}}); err != nil {
+		t.Fatal(err)
 	}
-	for name, state := range next {
-		s.version++
-		e := event{key: strings.Split(name, "/"), new: state.Value(), version: s.version}
-		if old := s.keys[name]; old != nil {
-			e.old = old.Value()
-		}
-		s.keys[name], s.at[name] = state, s.version
-		for w := range s.watchers {
-			w.put(e)
-		}
-	}
-	return s.version, nil
+	t.Cleanup(func() { s.Close() })
+	return s
 }
-
-func (s *fakeStore) read(_ context.Context, key []string) (entry, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e := entry{key: key, version: s.version}
-	if state := s.keys[strings.Join(key, "/")]; state != nil {
-		e.value, e.context = state.Value(), state.Context()
-	}
-	return e, nil
-}
-
-func (p pattern) selects(key []string) bool {
-	if len(key) < len(p.elements) || !p.prefix && len(key) > len(p.elements) {
-		return false
-	}
-	for i, g := range p.elements {
-		if ok, err := path.Match(g, key[i]); err != nil || !ok {
-			return false
-		}
-	}
-	return true
-}
-
-func (s *fakeStore) scan(_ context.Context, p pattern, f func(entry) bool) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, name := range s.names() {
-		e := entry{key: strings.Split(name, "/"), value: s.keys[name].Value(), version: s.at[name]}
-		if p.selects(e.key) && e.value.Type != 0 && !f(e) {
-			return nil
-		}
-	}
-	return nil
-}
-
-func (s *fakeStore) names() []string {
-	var names []string
-	for name := range s.keys {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-func (s *fakeStore) watch(p pattern, since uint64) (watch, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	w := &fakeWatch{s: s, p: p, token: make(chan struct{}, 1)}
-	whole := since == 0 || s.forgets
-	names := s.names()
-	if !whole {
-		slices.SortFunc(names, func(a, b string) int { return cmp.Compare(s.at[a], s.at[b]) })
-	}
-	for _, name := range names {
-		v := s.keys[name].Value()
-		if whole && v.Type == 0 || !whole && s.at[name] <= since {
-			continue
-		}
-		w.put(event{key: strings.Split(name, "/"), new: v, version: s.at[name], existing: true})
-	}
-	w.put(event{synced: true, whole: whole, version: s.version})
-	w.live = true
-	s.watchers[w] = true
-	return w, nil
-}
-
-func (s *fakeStore) counts() map[string]int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return map[string]int64{"store.keys": int64(len(s.keys))}
-}
-
-type fakeWatch struct {
-	s     *fakeStore
-	p     pattern
-	token chan struct{}
-
-	mu     sync.Mutex
-	live   bool
-	queue  []event
-	behind bool
-}
-
-func (w *fakeWatch) put(e event) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.behind || !e.synced && !w.p.selects(e.key) {
-		return
-	}
-	if w.live && w.s.room > 0 && len(w.queue) >= w.s.room {
-		w.behind = true
-	} else {
-		w.queue = append(w.queue, e)
-	}
-	select {
-	case w.token <- struct{}{}:
-	default:
-	}
-}
-
-func (w *fakeWatch) more() <-chan struct{} { return w.token }
-
-func (w *fakeWatch) take() ([]event, bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	all := w.queue
-	w.queue = nil
-	return all, w.behind
-}
-
-func (w *fakeWatch) close() {
-	w.s.mu.Lock()
-	defer w.s.mu.Unlock()
-	delete(w.s.watchers, w)
-}
-
-var (
-	_ network = (*fakeNet)(nil)
-	_ storage = (*fakeStore)(nil)
-)

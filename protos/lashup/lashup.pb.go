@@ -38,7 +38,7 @@ const (
 	State_STATE_HUNG        State = 2 // its host answers, its process does not
 	State_STATE_DEAD        State = 3 // neither answers
 	State_STATE_LEFT        State = 4 // it said that it goes
-	State_STATE_UNREACHABLE State = 5 // not from here; others reach it
+	State_STATE_UNREACHABLE State = 5 // not from here; others may reach it
 )
 
 // Enum value maps for State.
@@ -2461,7 +2461,6 @@ func (x *FellBehind) GetVersion() *Version {
 type Handover struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	RetryMs       int64                  `protobuf:"varint,1,opt,name=retry_ms,json=retryMs,proto3" json:"retry_ms,omitempty"`
-	Version       *Version               `protobuf:"bytes,2,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2501,13 +2500,6 @@ func (x *Handover) GetRetryMs() int64 {
 		return x.RetryMs
 	}
 	return 0
-}
-
-func (x *Handover) GetVersion() *Version {
-	if x != nil {
-		return x.Version
-	}
-	return nil
 }
 
 type SendRequest struct {
@@ -2897,7 +2889,7 @@ type Message struct {
 	Id            *MessageID             `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 	Topic         string                 `protobuf:"bytes,2,opt,name=topic,proto3" json:"topic,omitempty"`
 	Payload       []byte                 `protobuf:"bytes,3,opt,name=payload,proto3" json:"payload,omitempty"`
-	Route         [][]byte               `protobuf:"bytes,4,rep,name=route,proto3" json:"route,omitempty"`    // with record_route: from the origin to the node before this one
+	Route         [][]byte               `protobuf:"bytes,4,rep,name=route,proto3" json:"route,omitempty"`    // with record_route: from the origin to this node, with both
 	Missed        uint64                 `protobuf:"varint,5,opt,name=missed,proto3" json:"missed,omitempty"` // messages that this listener was too slow for, so far
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3126,10 +3118,9 @@ const file_protos_lashup_lashup_proto_rawDesc = "" +
 	"\x05whole\x18\x02 \x01(\bR\x05whole\"?\n" +
 	"\n" +
 	"FellBehind\x121\n" +
-	"\aversion\x18\x01 \x01(\v2\x17.fulcrum.lashup.VersionR\aversion\"X\n" +
+	"\aversion\x18\x01 \x01(\v2\x17.fulcrum.lashup.VersionR\aversion\"%\n" +
 	"\bHandover\x12\x19\n" +
-	"\bretry_ms\x18\x01 \x01(\x03R\aretryMs\x121\n" +
-	"\aversion\x18\x02 \x01(\v2\x17.fulcrum.lashup.VersionR\aversion\"\xce\x01\n" +
+	"\bretry_ms\x18\x01 \x01(\x03R\aretryMs\"\xce\x01\n" +
 	"\vSendRequest\x12\x14\n" +
 	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x18\n" +
 	"\apayload\x18\x02 \x01(\fR\apayload\x12!\n" +
@@ -3299,43 +3290,42 @@ var file_protos_lashup_lashup_proto_depIdxs = []int32{
 	25, // 34: fulcrum.lashup.Change.version:type_name -> fulcrum.lashup.Version
 	25, // 35: fulcrum.lashup.Synced.version:type_name -> fulcrum.lashup.Version
 	25, // 36: fulcrum.lashup.FellBehind.version:type_name -> fulcrum.lashup.Version
-	25, // 37: fulcrum.lashup.Handover.version:type_name -> fulcrum.lashup.Version
-	42, // 38: fulcrum.lashup.SendReply.id:type_name -> fulcrum.lashup.MessageID
-	46, // 39: fulcrum.lashup.ListenEvent.listening:type_name -> fulcrum.lashup.Listening
-	47, // 40: fulcrum.lashup.ListenEvent.message:type_name -> fulcrum.lashup.Message
-	40, // 41: fulcrum.lashup.ListenEvent.handover:type_name -> fulcrum.lashup.Handover
-	42, // 42: fulcrum.lashup.Message.id:type_name -> fulcrum.lashup.MessageID
-	3,  // 43: fulcrum.lashup.Fabric.Members:input_type -> fulcrum.lashup.MembersRequest
-	5,  // 44: fulcrum.lashup.Fabric.WatchMembers:input_type -> fulcrum.lashup.WatchMembersRequest
-	6,  // 45: fulcrum.lashup.Fabric.Tree:input_type -> fulcrum.lashup.TreeRequest
-	9,  // 46: fulcrum.lashup.Fabric.Path:input_type -> fulcrum.lashup.PathRequest
-	11, // 47: fulcrum.lashup.Fabric.Check:input_type -> fulcrum.lashup.CheckRequest
-	13, // 48: fulcrum.lashup.Fabric.Stats:input_type -> fulcrum.lashup.StatsRequest
-	15, // 49: fulcrum.lashup.Store.Hello:input_type -> fulcrum.lashup.HelloRequest
-	28, // 50: fulcrum.lashup.Store.Write:input_type -> fulcrum.lashup.WriteRequest
-	30, // 51: fulcrum.lashup.Store.Read:input_type -> fulcrum.lashup.ReadRequest
-	33, // 52: fulcrum.lashup.Store.Scan:input_type -> fulcrum.lashup.ScanRequest
-	35, // 53: fulcrum.lashup.Store.Watch:input_type -> fulcrum.lashup.WatchRequest
-	41, // 54: fulcrum.lashup.Multicast.Send:input_type -> fulcrum.lashup.SendRequest
-	44, // 55: fulcrum.lashup.Multicast.Listen:input_type -> fulcrum.lashup.ListenRequest
-	4,  // 56: fulcrum.lashup.Fabric.Members:output_type -> fulcrum.lashup.MembersReply
-	4,  // 57: fulcrum.lashup.Fabric.WatchMembers:output_type -> fulcrum.lashup.MembersReply
-	7,  // 58: fulcrum.lashup.Fabric.Tree:output_type -> fulcrum.lashup.TreeReply
-	10, // 59: fulcrum.lashup.Fabric.Path:output_type -> fulcrum.lashup.PathReply
-	12, // 60: fulcrum.lashup.Fabric.Check:output_type -> fulcrum.lashup.CheckReply
-	14, // 61: fulcrum.lashup.Fabric.Stats:output_type -> fulcrum.lashup.StatsReply
-	16, // 62: fulcrum.lashup.Store.Hello:output_type -> fulcrum.lashup.HelloReply
-	29, // 63: fulcrum.lashup.Store.Write:output_type -> fulcrum.lashup.WriteReply
-	31, // 64: fulcrum.lashup.Store.Read:output_type -> fulcrum.lashup.ReadReply
-	34, // 65: fulcrum.lashup.Store.Scan:output_type -> fulcrum.lashup.Entry
-	36, // 66: fulcrum.lashup.Store.Watch:output_type -> fulcrum.lashup.WatchEvent
-	43, // 67: fulcrum.lashup.Multicast.Send:output_type -> fulcrum.lashup.SendReply
-	45, // 68: fulcrum.lashup.Multicast.Listen:output_type -> fulcrum.lashup.ListenEvent
-	56, // [56:69] is the sub-list for method output_type
-	43, // [43:56] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	42, // 37: fulcrum.lashup.SendReply.id:type_name -> fulcrum.lashup.MessageID
+	46, // 38: fulcrum.lashup.ListenEvent.listening:type_name -> fulcrum.lashup.Listening
+	47, // 39: fulcrum.lashup.ListenEvent.message:type_name -> fulcrum.lashup.Message
+	40, // 40: fulcrum.lashup.ListenEvent.handover:type_name -> fulcrum.lashup.Handover
+	42, // 41: fulcrum.lashup.Message.id:type_name -> fulcrum.lashup.MessageID
+	3,  // 42: fulcrum.lashup.Fabric.Members:input_type -> fulcrum.lashup.MembersRequest
+	5,  // 43: fulcrum.lashup.Fabric.WatchMembers:input_type -> fulcrum.lashup.WatchMembersRequest
+	6,  // 44: fulcrum.lashup.Fabric.Tree:input_type -> fulcrum.lashup.TreeRequest
+	9,  // 45: fulcrum.lashup.Fabric.Path:input_type -> fulcrum.lashup.PathRequest
+	11, // 46: fulcrum.lashup.Fabric.Check:input_type -> fulcrum.lashup.CheckRequest
+	13, // 47: fulcrum.lashup.Fabric.Stats:input_type -> fulcrum.lashup.StatsRequest
+	15, // 48: fulcrum.lashup.Store.Hello:input_type -> fulcrum.lashup.HelloRequest
+	28, // 49: fulcrum.lashup.Store.Write:input_type -> fulcrum.lashup.WriteRequest
+	30, // 50: fulcrum.lashup.Store.Read:input_type -> fulcrum.lashup.ReadRequest
+	33, // 51: fulcrum.lashup.Store.Scan:input_type -> fulcrum.lashup.ScanRequest
+	35, // 52: fulcrum.lashup.Store.Watch:input_type -> fulcrum.lashup.WatchRequest
+	41, // 53: fulcrum.lashup.Multicast.Send:input_type -> fulcrum.lashup.SendRequest
+	44, // 54: fulcrum.lashup.Multicast.Listen:input_type -> fulcrum.lashup.ListenRequest
+	4,  // 55: fulcrum.lashup.Fabric.Members:output_type -> fulcrum.lashup.MembersReply
+	4,  // 56: fulcrum.lashup.Fabric.WatchMembers:output_type -> fulcrum.lashup.MembersReply
+	7,  // 57: fulcrum.lashup.Fabric.Tree:output_type -> fulcrum.lashup.TreeReply
+	10, // 58: fulcrum.lashup.Fabric.Path:output_type -> fulcrum.lashup.PathReply
+	12, // 59: fulcrum.lashup.Fabric.Check:output_type -> fulcrum.lashup.CheckReply
+	14, // 60: fulcrum.lashup.Fabric.Stats:output_type -> fulcrum.lashup.StatsReply
+	16, // 61: fulcrum.lashup.Store.Hello:output_type -> fulcrum.lashup.HelloReply
+	29, // 62: fulcrum.lashup.Store.Write:output_type -> fulcrum.lashup.WriteReply
+	31, // 63: fulcrum.lashup.Store.Read:output_type -> fulcrum.lashup.ReadReply
+	34, // 64: fulcrum.lashup.Store.Scan:output_type -> fulcrum.lashup.Entry
+	36, // 65: fulcrum.lashup.Store.Watch:output_type -> fulcrum.lashup.WatchEvent
+	43, // 66: fulcrum.lashup.Multicast.Send:output_type -> fulcrum.lashup.SendReply
+	45, // 67: fulcrum.lashup.Multicast.Listen:output_type -> fulcrum.lashup.ListenEvent
+	55, // [55:68] is the sub-list for method output_type
+	42, // [42:55] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_protos_lashup_lashup_proto_init() }

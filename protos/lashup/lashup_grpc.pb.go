@@ -359,7 +359,8 @@ type StoreClient interface {
 	// or none. Errors: INVALID_ARGUMENT for keys and operations that do not fit,
 	// FAILED_PRECONDITION for a context that is out of date, RESOURCE_EXHAUSTED
 	// for what is too large or too much, PERMISSION_DENIED for another node's
-	// namespace; in each case nothing was done.
+	// namespace, UNAVAILABLE while the disk fails; in each case nothing was done.
+	// DEADLINE_EXCEEDED: whether it lasts is not known.
 	Write(ctx context.Context, in *WriteRequest, opts ...grpc.CallOption) (*WriteReply, error)
 	Read(ctx context.Context, in *ReadRequest, opts ...grpc.CallOption) (*ReadReply, error)
 	// Scan sends what a pattern matches, in the order of keys.
@@ -459,7 +460,8 @@ type StoreServer interface {
 	// or none. Errors: INVALID_ARGUMENT for keys and operations that do not fit,
 	// FAILED_PRECONDITION for a context that is out of date, RESOURCE_EXHAUSTED
 	// for what is too large or too much, PERMISSION_DENIED for another node's
-	// namespace; in each case nothing was done.
+	// namespace, UNAVAILABLE while the disk fails; in each case nothing was done.
+	// DEADLINE_EXCEEDED: whether it lasts is not known.
 	Write(context.Context, *WriteRequest) (*WriteReply, error)
 	Read(context.Context, *ReadRequest) (*ReadReply, error)
 	// Scan sends what a pattern matches, in the order of keys.

@@ -17,7 +17,7 @@ type State uint8
 
 // The states. Of a Hung member the host answers and the process does not, of a
 // Dead one neither; one that Left said so; an Unreachable one cannot be reached
-// from this node, but from others; an Unknown one has not been heard of yet.
+// from this node, and may be from others; an Unknown one has not been heard of yet.
 const (
 	Unknown State = iota
 	Up
