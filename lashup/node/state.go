@@ -19,6 +19,9 @@ const stateVersion = 1
 // rowsAtOnce is how many adjacencies are in one encoding.
 const rowsAtOnce = 64
 
+// settledBy is when a table has long settled to which nothing happens.
+const settledBy = time.Hour
+
 // state is what one process hands to another. The zero value is that of a process
 // that begins.
 type state struct {
@@ -104,6 +107,10 @@ func (s *state) table(self crux.NodeID, cfg *fabric.Config) (*route.Table, error
 	}
 	if t.Get(self) == nil {
 		return nil, crux.Errorf(op, crux.Corrupt, "this node's own row is missing")
+	}
+	// What was so is no event. The table reckons with times of its own so far.
+	for t.Settle(0); t.NextSettle() < settledBy; {
+		t.Settle(t.NextSettle())
 	}
 	return t, nil
 }
