@@ -28,6 +28,8 @@ func (s *Store) write() {
 		if err == nil {
 			s.clean()
 			s.note()
+		} else {
+			s.outbox.fail()
 		}
 		if (err != nil) != failing {
 			failing = err != nil

@@ -72,8 +72,9 @@ func (o *Opening) Open(resume []byte) (*Store, error) {
 		s.cfg.Log.Error("the store was damaged on disk; what is missing is fetched from the other nodes", "damage", d.String())
 	}
 	s.stopped, s.stop = context.WithCancel(context.Background())
-	// Nothing is sent before the state is whole: the loop does it first of all.
 	first := s.rep.LoadDone(s.now())
+	casts := first.Casts // not before the state is whole
+	first.Casts = nil
 	s.carryOut(first)
 	if resume != nil {
 		then, err := s.rep.Import(s.now(), resume)
@@ -86,6 +87,7 @@ func (o *Opening) Open(resume []byte) (*Store, error) {
 		}
 		s.carryOut(then)
 	}
+	s.carryOut(replica.Ready{Casts: casts})
 	s.work.Go(s.write)
 	s.work.Go(s.run)
 	return s, nil

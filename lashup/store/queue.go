@@ -116,6 +116,10 @@ type outbox struct {
 	closed  bool
 	batch   uint64 // the last one's number
 	entries [][]replica.Entry
+	// failed: a batch was lost, and the replica does not know it yet. Those that
+	// follow must not be on disk without it: they are lost, too.
+	failed bool
+	lost   int // how many followed
 }
 
 func (b *outbox) init() { b.some = sync.NewCond(&b.mu) }
@@ -124,8 +128,30 @@ func (b *outbox) put(batch uint64, entries []replica.Entry) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.batch = batch
+	if b.failed {
+		b.lost++
+		return
+	}
 	b.entries = append(b.entries, entries)
 	b.some.Signal()
+}
+
+// fail loses all batches from the one that failed on, until clear.
+func (b *outbox) fail() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failed, b.lost = true, len(b.entries)
+	b.entries = nil
+}
+
+// clear says up to which batch all are lost, and how many followed the one that
+// failed; what is put next is written again.
+func (b *outbox) clear() (batch uint64, lost int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	batch, lost = b.batch, b.lost
+	b.failed, b.lost = false, 0
+	return batch, lost
 }
 
 // take waits for batches; false: there are none any more.

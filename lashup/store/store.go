@@ -65,13 +65,23 @@ func (s *Store) run() {
 		case <-s.inbox.more:
 			s.takeIn()
 		case p := <-s.persisted:
-			s.unsaved -= p.batches
-			s.carryOut(s.rep.Persisted(s.now(), p.batch, p.err))
+			s.settle(p)
 		case <-s.timer.c:
 			s.timer.rang()
 			s.carryOut(s.rep.Tick(s.now()))
 		}
 	}
+}
+
+// settle tells the replica what became of its batches.
+func (s *Store) settle(p persisted) {
+	s.unsaved -= p.batches
+	if p.err != nil {
+		batch, lost := s.outbox.clear()
+		p.batch = batch
+		s.unsaved -= lost
+	}
+	s.carryOut(s.rep.Persisted(s.now(), p.batch, p.err))
 }
 
 // takeIn gives the replica what has come since, writes first.
