@@ -298,20 +298,28 @@ func form(t testing.TB, nodes int) *world {
 // kill ends the process as if it had crashed: its sockets close, and it says
 // nothing.
 func (h *host) kill() {
-	h.w.t.Helper()
-	if err := h.Node.do(soon(h.w.t), func(c *core) error {
-		c.frozen = true
-		h.Node.frozen.Store(false)
+	t := h.w.t
+	t.Helper()
+	h.sockets.Service.Close()
+	for _, l := range h.Node.listeners {
+		if err := l.Retire(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := h.sockets.Datagrams.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := h.Node.do(soon(t), func(c *core) error {
+		c.frozen = true // it does not say that it leaves
 		for l := range c.live {
 			l.conn.Abort()
 		}
 		return nil
 	}); err != nil {
-		h.w.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if err := h.Node.Close(); err != nil {
-		h.w.t.Error(err)
+		t.Error(err)
 	}
-	h.sockets.Service.Close()
 	h.Node = nil
 }
