@@ -60,7 +60,7 @@ func (s stored) Counts(ctx context.Context) (map[string]int64, error) {
 	m := map[string]int64{"store.messages-lost": x.Lost}
 	for name, n := range map[string]int{
 		"store.keys": x.Keys, "store.tombstones": x.Tombstones, "store.bytes": x.Bytes, "store.bytes-unsaved": x.Unsaved,
-		"store.watches": x.Watches, "store.keys-missing": x.Named,
+		"store.watches": x.Watches, "store.updates-waiting": x.Waiting,
 	} {
 		m[name] = int64(n)
 	}

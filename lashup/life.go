@@ -2,6 +2,7 @@ package lashup
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -30,8 +31,8 @@ type engine interface {
 
 // maker makes engines.
 type maker interface {
-	// open starts anew from what is on disk.
-	open(ctx context.Context) (engine, error)
+	// open starts anew from what is on disk, with an epoch above floor.
+	open(ctx context.Context, floor uint64) (engine, error)
 	// taking begins to take over from a running process.
 	taking() taking
 }
@@ -44,7 +45,9 @@ type taking interface {
 
 const (
 	// acquirePause is the wait before the next try to become the owner.
+	// and acquireMost the longest, while the take-over fails.
 	acquirePause = 50 * time.Millisecond
+	acquireMost  = 10 * time.Second
 	// standByPause is how often a process that stands by looks whether there is
 	// an owner still, and orphaned how many times it must find none.
 	standByPause = 250 * time.Millisecond
@@ -67,6 +70,7 @@ type life struct {
 	make  maker
 
 	token    []byte
+	floor    uint64         // of epochs
 	retired  sync.WaitGroup // engines that drain
 	standing atomic.Int32   // how many processes stand by
 }
@@ -98,10 +102,18 @@ func (l *life) run() error {
 	o, err := l.acquire(ctx)
 	for o != nil && err == nil {
 		at := o.offer().NetID
-		if gave, failed := l.rule(ctx, o); !gave || failed != nil || ctx.Err() != nil {
+		gave, failed := l.rule(ctx, o)
+		var r *renewal
+		switch {
+		case errors.As(failed, &r) && ctx.Err() == nil:
+			l.log.Warn("the fabric begins anew, with a new epoch", "why", r.why)
+			l.floor = max(l.floor, r.epoch)
+			o, err = l.acquire(ctx)
+		case failed != nil || !gave || ctx.Err() != nil:
 			return failed
+		default:
+			o, err = l.standBy(ctx, at)
 		}
-		o, err = l.standBy(ctx, at)
 	}
 	return err
 }
@@ -109,7 +121,7 @@ func (l *life) run() error {
 // acquire becomes the owner: of a fabric that nobody has, or by taking it over.
 // nil: ctx ended before.
 func (l *life) acquire(ctx context.Context) (*owned, error) {
-	said := ""
+	said, rest := "", acquirePause
 	for ctx.Err() == nil {
 		k, err := tryLock(l.dir)
 		if err != nil {
@@ -118,7 +130,7 @@ func (l *life) acquire(ctx context.Context) (*owned, error) {
 		if k != nil {
 			return l.open(ctx, k)
 		}
-		o, err := l.call(ctx, atOnce, helloPatience)
+		o, reached, err := l.call(ctx, atOnce, helloPatience)
 		if err == nil {
 			return o, nil
 		}
@@ -126,7 +138,11 @@ func (l *life) acquire(ctx context.Context) (*owned, error) {
 			said = err.Error()
 			l.log.Warn("another lashup has this node's fabric, and it cannot be taken over yet", "why", err)
 		}
-		pause(ctx, acquirePause)
+		// Each handover that fails holds up writes for a moment.
+		if rest = min(2*rest, acquireMost); !reached {
+			rest = acquirePause
+		}
+		pause(ctx, rest)
 	}
 	return nil, nil
 }
@@ -142,7 +158,7 @@ func pause(ctx context.Context, d time.Duration) {
 
 // open starts anew, with the lock.
 func (l *life) open(ctx context.Context, k *lock) (*owned, error) {
-	e, err := l.make.open(ctx)
+	e, err := l.make.open(ctx, l.floor)
 	if err != nil {
 		k.release()
 		if ctx.Err() != nil {
@@ -154,22 +170,23 @@ func (l *life) open(ctx context.Context, k *lock) (*owned, error) {
 	return &owned{e, k}, nil
 }
 
-// call asks the owner for the fabric and takes it.
-func (l *life) call(ctx context.Context, w when, patience time.Duration) (*owned, error) {
+// call asks the owner for the fabric and takes it. reached says that the owner was
+// there.
+func (l *life) call(ctx context.Context, w when, patience time.Duration) (o *owned, reached bool, err error) {
 	c, err := dialOwner(ctx, filepath.Join(l.dir, doorName), hello{handoverVersion, l.token, l.inst, w})
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer c.Close()
 	t := &lockTaking{taking: l.make.taking()}
 	began := time.Now()
 	if err := take(ctx, c, t, patience); err != nil {
-		return nil, err
+		return nil, true, err
 	}
 	e := t.engine()
 	e.own()
 	l.log.Info("took the fabric over", "after", time.Since(began))
-	return &owned{e, t.lock}, nil
+	return &owned{e, t.lock}, true, nil
 }
 
 // lockTaking takes the lock beside the fabric.
@@ -295,7 +312,7 @@ func (l *life) standBy(ctx context.Context, at crux.NetID) (*owned, error) {
 	group.Go(func() { l.beatStandBy(beats, at) })
 	free := 0
 	for ctx.Err() == nil {
-		if o, err := l.call(ctx, later, forever); err == nil {
+		if o, _, err := l.call(ctx, later, forever); err == nil {
 			return o, nil
 		}
 		pause(ctx, standByPause)

@@ -128,7 +128,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func (p *process) open(context.Context) (engine, error) {
+func (p *process) open(context.Context, uint64) (engine, error) {
 	f := newFake(p)
 	p.m.with(func() {
 		f.openFiles()

@@ -1,0 +1,317 @@
+package lashup
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/crux/rpc"
+	"fulcrum.example/lashup/node"
+	"fulcrum.example/lashup/store"
+	"fulcrum.example/lashup/store/vfs"
+)
+
+const (
+	// storeName is the folder of the store's log, stateName that of the small
+	// state, in the service's folder.
+	storeName = "store"
+	stateName = "state"
+	// drainMost is how long calls may go on that are under way at the end.
+	drainMost = 5 * time.Second
+	// rowPatience bounds the wait for the successor's row in the registry before
+	// this process stops accepting.
+	rowPatience = time.Second
+	// shutMost bounds the wait for writes under way at the end.
+	shutMost = 2 * time.Second
+)
+
+// factory makes engines of what the service routine was given.
+type factory struct {
+	inst    crux.Inst
+	network crux.Node
+	alive   chan<- []crux.Fservice
+	log     *slog.Logger
+}
+
+// core is an engine: a fabric, a store, and the server of their API.
+type core struct {
+	factory
+	epoch   uint64
+	files   *vfs.OS // of the store
+	state   *store.State
+	small   *vfs.OS // of the state
+	sockets *node.Sockets
+	node    atomic.Pointer[node.Node]
+	store   holder
+	loading atomic.Bool // what is on disk is read, which was verified before
+	feeder  *feeder
+	api     *api
+	server  *rpc.Server
+
+	frozenStore  []byte // the store's state, while another process may have it
+	frozenFabric bool
+
+	halted sync.Once
+	done   chan struct{} // closed by halt
+	group  sync.WaitGroup
+	bad    chan error
+	ended  chan struct{} // closed when the server has ended after retire
+}
+
+func (f *factory) newCore() *core {
+	self := f.network.ID()
+	c := &core{factory: *f, done: make(chan struct{}), bad: make(chan error, 1), ended: make(chan struct{}), feeder: newFeeder()}
+	c.api = &api{inst: f.inst, self: self, since: time.Now(), store: &c.store, hub: newHub(), gate: newGate(), local: fromNode(self)}
+	return c
+}
+
+// halt ends what runs beside the server.
+func (c *core) halt() { c.halted.Do(func() { close(c.done) }) }
+
+// open starts anew from what is on disk, with an epoch above floor.
+func (f *factory) open(ctx context.Context, floor uint64) (_ engine, err error) {
+	c := f.newCore()
+	defer func() {
+		if err != nil {
+			c.drop()
+		}
+	}()
+	if err := c.openState(); err != nil {
+		return nil, err
+	}
+	// The wall clock keeps a disk that was restored from a backup, or emptied,
+	// from using an epoch again; the files, a clock that was set back.
+	if c.epoch, err = c.state.NextEpoch(max(floor, uint64(time.Now().Unix()))); err != nil {
+		return nil, err
+	}
+	if c.sockets, err = node.Listen(ctx, c.network); err != nil {
+		return nil, err
+	}
+	if err := c.openNode(ctx, nil); err != nil {
+		return nil, err
+	}
+	o, err := c.prepareStore()
+	if err != nil {
+		return nil, err
+	}
+	if err := c.openStore(o, nil); err != nil {
+		return nil, err
+	}
+	return c, c.serve(newRequests(c.epoch))
+}
+
+// openState opens the small state.
+func (c *core) openState() (err error) {
+	if c.small, err = openDir(c.network.Dir(), stateName); err != nil {
+		return err
+	}
+	c.state, err = store.OpenState(c.small, func(err error) {
+		c.log.Warn("a file of the state is damaged; its twin is not", "why", err)
+	})
+	return err
+}
+
+func openDir(dir, name string) (*vfs.OS, error) {
+	f, err := vfs.OpenOS(filepath.Join(dir, name))
+	if err != nil {
+		return nil, crux.Errorf("open folder", crux.Unavailable, "%w", err)
+	}
+	return f, nil
+}
+
+// openNode starts the fabric: anew, or with the state of the process before.
+func (c *core) openNode(ctx context.Context, state []byte) error {
+	n, err := node.Open(ctx, node.Config{
+		Network: c.network, Inst: c.inst, Sockets: c.sockets, Epoch: c.epoch, State: state,
+		Saved: c.state.Members(), Save: c.state.SaveMembers, Sink: c.sink(), Log: c.log,
+	})
+	if err != nil {
+		return err
+	}
+	c.node.Store(n)
+	c.api.net = n
+	return nil
+}
+
+// serve starts the server and what runs beside it. Writes are refused until own.
+func (c *core) serve(r *requests) (err error) {
+	c.api.epoch, c.api.requests = c.epoch, r
+	c.server, err = rpc.Serve(c.network, rpc.Options{
+		Inst: c.inst, Alive: c.alive, Listener: c.sockets.Service, Drain: drainMost,
+	}, func(r grpc.ServiceRegistrar) { c.api.register(r) })
+	if err != nil {
+		return err
+	}
+	c.group.Go(c.feed)
+	c.group.Go(func() {
+		if err := c.server.Wait(); err != nil {
+			c.fail(err)
+		}
+	})
+	c.group.Go(func() {
+		select {
+		case epoch := <-c.node.Load().Superseded():
+			c.fail(&renewal{epoch, "others know a later process of this node"})
+		case <-c.done:
+		}
+	})
+	return nil
+}
+
+// fail tells what the engine cannot go on with: the first of it counts.
+func (c *core) fail(err error) {
+	select {
+	case c.bad <- err:
+	default:
+	}
+}
+
+// renewal is why an engine is to be replaced by a new one with a greater epoch.
+type renewal struct {
+	epoch uint64
+	why   string
+}
+
+func (r *renewal) Error() string { return r.why }
+
+func (c *core) own()                     { c.api.gate.reopen() }
+func (c *core) failed() <-chan error     { return c.bad }
+func (c *core) drained() <-chan struct{} { return c.ended }
+
+func (c *core) offer() offer {
+	return offer{Inst: c.inst, Epoch: c.epoch, NetID: c.server.NetID()}
+}
+
+// announce refuses writes from now on, tells watchers, and waits for the writes
+// under way.
+func (c *core) announce(ctx context.Context) error { return c.api.gate.close(ctx) }
+
+// closeStore ends the store in this process and gives its state.
+func (c *core) closeStore() ([]byte, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), shutMost)
+	defer cancel()
+	state, err := c.store.get().Freeze(ctx)
+	if err == nil {
+		c.frozenStore = state
+	}
+	return state, err
+}
+
+// handed is what goes over with the fabric's sockets.
+type handed struct {
+	Fabric   []byte          `json:"fabric"`
+	Requests json.RawMessage `json:"requests"`
+}
+
+// freeze stops the fabric, but for answers to pings, and gives its state and its
+// sockets.
+func (c *core) freeze() ([]byte, []*os.File, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), shutMost)
+	defer cancel()
+	requests, err := c.api.requests.save()
+	if err != nil {
+		return nil, nil, err
+	}
+	fabric, files, err := c.node.Load().Freeze(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.frozenFabric = true
+	b, err := json.Marshal(handed{fabric, requests})
+	if err != nil {
+		return nil, files, crux.Errorf("hand over", crux.Internal, "%w", err)
+	}
+	return b, files, nil
+}
+
+// resume takes back what was given away.
+func (c *core) resume() error {
+	ctx, cancel := context.WithTimeout(context.Background(), loadPatience)
+	defer cancel()
+	if c.frozenFabric {
+		if err := c.node.Load().Thaw(ctx); err != nil {
+			c.fail(err)
+			return err
+		}
+		c.frozenFabric = false
+	}
+	if c.frozenStore != nil {
+		o, err := c.prepareStore()
+		if err == nil {
+			err = c.openStore(o, c.frozenStore)
+		}
+		if err != nil {
+			c.fail(err)
+			return err
+		}
+		c.frozenStore = nil
+	} else {
+		c.store.get().Thaw()
+	}
+	c.api.gate.reopen()
+	return nil
+}
+
+// retire ends what was handed over. The calls under way are finished, once the
+// node's registry has the successor's row.
+func (c *core) retire() {
+	c.halt()
+	if err := c.node.Load().Close(); err != nil {
+		c.log.Warn("the fabric did not end in good order here", "why", err)
+	}
+	go func() {
+		defer close(c.ended)
+		c.awaitRow()
+		c.server.Retire()
+		if err := c.server.Wait(); err != nil {
+			c.log.Warn("the server did not end in good order", "why", err)
+		}
+		c.group.Wait()
+		c.closeFolders()
+	}()
+}
+
+// awaitRow waits until the registry has another instance at this one's address,
+// so that clients find it when this one stops accepting; not for long.
+func (c *core) awaitRow() {
+	ctx, cancel := context.WithTimeout(context.Background(), rowPatience)
+	defer cancel()
+	self := c.server.Endpoint()
+	for s := range c.network.Registry().Watch(ctx, crux.Selector{Horde: self.Horde, API: self.Inst.API(), Node: self.Node}) {
+		for i := range s.Rows {
+			if r := &s.Rows[i]; r.NetID == self.NetID && r.Inst != self.Inst && r.Status == crux.Serving {
+				return
+			}
+		}
+	}
+}
+
+// close leaves the fabric and ends in good order.
+func (c *core) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutMost)
+	defer cancel()
+	errs := []error{c.api.gate.close(ctx)} // streams end by it
+	errs = append(errs, c.server.Close())
+	c.halt()
+	errs = append(errs, c.node.Load().Close(), c.store.close())
+	c.group.Wait()
+	c.closeFolders()
+	return errors.Join(errs...)
+}
+
+func (c *core) closeFolders() {
+	for _, f := range []*vfs.OS{c.small, c.files} {
+		if f != nil {
+			f.Close()
+		}
+	}
+}

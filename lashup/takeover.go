@@ -1,0 +1,111 @@
+package lashup
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/lashup/node"
+	"fulcrum.example/lashup/store"
+)
+
+// taken is a core that takes over from another process.
+type taken struct {
+	*core
+	opening *store.Opening
+	resumed []byte
+}
+
+func (f *factory) taking() taking { return &taken{core: f.newCore()} }
+
+func (t *taken) engine() engine { return t.core }
+
+// prepare has the node make the key of the endpoint, and reads the store's files
+// as far as the owner has written them.
+func (t *taken) prepare(ctx context.Context, o offer) (err error) {
+	t.epoch = o.Epoch
+	at := crux.Endpoint{Node: t.network.ID(), Horde: t.network.Horde(), Inst: t.inst, NetID: o.NetID}
+	if _, err := t.network.Keys().Server(ctx, at); err != nil {
+		return err
+	}
+	if t.opening, err = t.prepareStore(); err != nil {
+		return err
+	}
+	// What came while the first was read is little.
+	for range 2 {
+		if err := t.opening.Follow(); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return crux.Wrap("take over", ctx.Err())
+		}
+	}
+	return nil
+}
+
+// openStore reads what is left of the store's files, which are closed now. The
+// store starts with the fabric, which signs for it.
+func (t *taken) openStore(state []byte) error {
+	t.resumed = state
+	return t.opening.Follow()
+}
+
+// openFabric goes on with the fabric and the store, and serves.
+func (t *taken) openFabric(state []byte, files []*os.File) (err error) {
+	if t.sockets, err = node.Adopt(files); err != nil {
+		return err
+	}
+	var h handed
+	if err := json.Unmarshal(state, &h); err != nil {
+		return crux.Errorf("take over", crux.Corrupt, "%w", err)
+	}
+	r, err := loadRequests(t.epoch, h.Requests)
+	if err != nil {
+		return err
+	}
+	if err := t.openState(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), frozenMost)
+	defer cancel()
+	if err := t.openNode(ctx, h.Fabric); err != nil {
+		return err
+	}
+	o := t.opening
+	t.opening = nil
+	if err := t.core.openStore(o, t.resumed); err != nil {
+		return err
+	}
+	return t.serve(r)
+}
+
+// drop lets go of everything.
+func (t *taken) drop() {
+	if t.opening != nil {
+		t.log.Debug("the store's files close", "err", t.opening.Close())
+	}
+	t.core.drop()
+}
+
+// drop lets go of whatever there is, without leaving the fabric, which is another
+// process's, or was never joined.
+func (c *core) drop() {
+	c.halt()
+	if c.server != nil {
+		c.server.Retire()
+		c.log.Debug("the server ends", "err", c.server.Wait())
+	} else if c.sockets != nil {
+		c.sockets.Service.Close()
+	}
+	if n := c.node.Load(); n != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), shutMost)
+		defer cancel()
+		_, files, err := n.Freeze(ctx)
+		closeAll(files)
+		c.log.Debug("the fabric closes", "freeze", err, "err", n.Close())
+	}
+	c.log.Debug("the store closes", "err", c.store.close())
+	c.group.Wait()
+	c.closeFolders()
+}
