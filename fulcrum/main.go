@@ -31,6 +31,8 @@ func main() {
 			run.LaunchMain(os.Args[2:])
 		case host.Command:
 			host.Main(os.Args[2:])
+		case host.BuiltinCommand:
+			host.BuiltinMain(os.Args[2:], childFunctions)
 		}
 	}
 	os.Exit(execute(os.Args[1:]))

@@ -88,7 +88,7 @@ func upConfig(cmd *cobra.Command, v *viper.Viper) (boot.Config, error) {
 	cfg := boot.Config{
 		Data: v.GetString("data"), FlockName: v.GetString("flock-name"), Candidates: v.GetStringSlice("candidates"),
 		Store: v.GetString("store"), S3: s3Config(v), CacheBytes: v.GetInt64("cache-mib") << 20,
-		Drain: v.GetDuration("drain"), Version: versionText(),
+		Drain: v.GetDuration("drain"), Children: children, Version: versionText(),
 	}
 	var err error
 	if cfg.Log, err = newLogger(os.Stderr, v.GetString("log-level")); err != nil {
