@@ -28,7 +28,7 @@ var floors = []struct {
 	{"crux/rpc", 2}, {"crux/wire", 2}, {"crux/disk", 2}, {"crux", 0}, {"protos", 0},
 	{"flock/packet", 3}, {"flock/node", 3}, {"flock/sim", 3}, {"flock", 1},
 	{"lashup/overlay", 1}, {"lashup/detect", 1}, {"lashup/route", 1}, {"lashup/cast", 1}, {"lashup/fabric", 1},
-	{"lashup/crdt", 1}, {"lashup/replica", 1},
+	{"lashup/crdt", 1}, {"lashup/replica", 1}, {"lashup/codec", 1}, {"lashup/limit", 1},
 	{"lashup/packet", 3}, {"lashup/node", 3}, {"lashup/store", 3}, {"lashup/sim", 3}, {"lashup", 4},
 	{"minuteman/balance", 1}, {"minuteman/dataplane", 3}, {"minuteman", 4},
 	{"proctor/khan", 1}, {"proctor/rollout", 1}, {"proctor", 4},

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/codec"
 )
 
 // Body is what the origin made and signed. It is immutable, and shared by all
@@ -63,11 +64,11 @@ func (m *Body) meant(id crux.NodeID) bool {
 }
 
 func (m *Body) size() int {
-	n := m.ID.size() + 1 + 1 + len(m.Topic) + uvarintSize(uint64(m.TTL)) + idsSize(m.Roots) + idsSize(m.Only)
+	n := m.ID.size() + 1 + 1 + len(m.Topic) + codec.UvarintSize(uint64(m.TTL)) + idsSize(m.Roots) + idsSize(m.Only)
 	if m.Raw > 0 {
-		n += uvarintSize(uint64(m.Raw))
+		n += codec.UvarintSize(uint64(m.Raw))
 	}
-	return n + uvarintSize(uint64(len(m.Payload))) + len(m.Payload) + len(m.Sig)
+	return n + codec.UvarintSize(uint64(len(m.Payload))) + len(m.Payload) + len(m.Sig)
 }
 
 // append appends the ID, the marks, the topic, the time to live, roots and
@@ -101,26 +102,24 @@ func (m *Body) appendHead(b []byte) []byte {
 
 func (r *reader) body() *Body {
 	m := &Body{ID: r.id()}
-	marks := r.byte()
+	marks := r.Byte()
 	m.Record = marks&markRecord != 0
-	n := int(r.byte())
-	m.Topic = string(r.take(n))
-	ttl := r.uvarint()
+	n := int(r.Byte())
+	m.Topic = string(r.Take(n))
+	ttl := r.Uvarint()
 	m.TTL = uint32(ttl)
 	m.Roots = r.ids(MaxFanout)
 	m.Only = r.ids(MaxOnly)
 	if marks&markRaw != 0 {
-		raw := r.uvarint()
+		raw := r.Uvarint()
 		m.Raw = uint32(raw)
-		r.bad = r.bad || raw == 0 || raw > MaxPayload
+		r.Check(raw > 0 && raw <= MaxPayload)
 	}
-	m.Payload = r.take(r.count(MaxPayload, 1))
-	copy(m.Sig[:], r.take(len(m.Sig)))
-	if marks > markRecord|markRaw || n == 0 || n > MaxTopic || ttl > MaxTTL || m.ID.Seq == 0 || m.ID.Origin.IsZero() {
-		r.bad = true
-	}
+	m.Payload = r.Take(r.Count(MaxPayload, 1))
+	copy(m.Sig[:], r.Take(len(m.Sig)))
+	r.Check(marks <= markRecord|markRaw && n > 0 && n <= MaxTopic && ttl <= MaxTTL && m.ID.Seq > 0 && !m.ID.Origin.IsZero())
 	for i := 1; i < len(m.Only); i++ {
-		r.bad = r.bad || m.Only[i-1].Compare(m.Only[i]) >= 0
+		r.Check(m.Only[i-1].Compare(m.Only[i]) < 0)
 	}
 	return m
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/codec"
 )
 
 // The kinds of messages: the first byte of each.
@@ -56,9 +57,9 @@ type Graft struct{ IDs []ID }
 // Decode reads one message; there must be nothing left over. The message shares
 // b, which must not be changed any more. Errors are of kind Invalid.
 func Decode(b []byte) (Message, error) {
-	r := reader{b: b}
+	r := reader{codec.NewReader(b)}
 	var m Message
-	switch r.byte() {
+	switch r.Byte() {
 	case kindPush:
 		m = r.push()
 	case kindIHave:
@@ -68,7 +69,7 @@ func Decode(b []byte) (Message, error) {
 	default:
 		return nil, crux.Errorf("decode cast message", crux.Invalid, "it is of no kind that this version knows")
 	}
-	if r.bad || len(r.b) > 0 {
+	if !r.Done() {
 		return nil, crux.Errorf("decode cast message", crux.Invalid, "%d bytes of kind %#x are malformed", len(b), b[0])
 	}
 	return m, nil
@@ -76,7 +77,7 @@ func Decode(b []byte) (Message, error) {
 
 // Size is the length of the encoding, in bytes.
 func (m *Push) Size() int {
-	return 1 + 1 + uvarintSize(uint64(m.Hops)) + idsSize(m.Route) + m.Body.size()
+	return 1 + 1 + codec.UvarintSize(uint64(m.Hops)) + idsSize(m.Route) + m.Body.size()
 }
 
 // Append appends the encoding: the root's number, hops, the route, the body.
@@ -88,25 +89,23 @@ func (m *Push) Append(b []byte) []byte {
 }
 
 func (r *reader) push() *Push {
-	m := &Push{Root: r.byte()}
-	hops := r.uvarint()
+	m := &Push{Root: r.Byte()}
+	hops := r.Uvarint()
 	m.Hops = uint32(hops)
 	m.Route = r.ids(MaxRoute)
 	m.Body = r.body()
-	if hops == 0 || hops > MaxTTL || r.bad || int(m.Root) >= max(1, len(m.Body.Roots)) {
-		r.bad = true
-	}
+	r.Check(hops > 0 && hops <= MaxTTL && int(m.Root) < max(1, len(m.Body.Roots)))
 	return m
 }
 
 // Size is the length of the encoding, in bytes.
 func (m *IHave) Size() int {
-	n := 1 + uvarintSize(uint64(len(m.Groups)))
+	n := 1 + codec.UvarintSize(uint64(len(m.Groups)))
 	for _, g := range m.Groups {
-		n += 8 + uvarintSize(g.Epoch) + uvarintSize(uint64(len(g.Items)))
+		n += 8 + codec.UvarintSize(g.Epoch) + codec.UvarintSize(uint64(len(g.Items)))
 		last := uint64(0)
 		for _, it := range g.Items {
-			n += uvarintSize(it.Seq-last) + 1
+			n += codec.UvarintSize(it.Seq-last) + 1
 			last = it.Seq
 		}
 	}
@@ -130,23 +129,22 @@ func (m *IHave) Append(b []byte) []byte {
 }
 
 func (r *reader) ihave() *IHave {
-	m := &IHave{Groups: make([]Group, r.count(maxGroups, 12))}
+	m := &IHave{Groups: make([]Group, r.Count(maxGroups, 12))}
 	total := 0
 	for i := range m.Groups {
 		g := &m.Groups[i]
-		g.Origin, g.Epoch = r.node(), r.uvarint()
-		g.Items = make([]Item, r.count(maxIDs, 2))
-		if total += len(g.Items); len(g.Items) == 0 || total > maxIDs {
-			r.bad = true
-		}
+		g.Origin, g.Epoch = r.Node(), r.Uvarint()
+		g.Items = make([]Item, r.Count(maxIDs, 2))
+		total += len(g.Items)
+		r.Check(len(g.Items) > 0 && total <= maxIDs)
 		last := uint64(0)
 		for k := range g.Items {
-			d := r.uvarint()
-			r.bad = r.bad || d == 0 || last+d < last
+			d := r.Uvarint()
+			r.Check(d > 0 && last+d > last)
 			last += d
-			g.Items[k] = Item{last, r.byte()}
+			g.Items[k] = Item{last, r.Byte()}
 		}
-		if r.bad {
+		if r.Bad() {
 			return m
 		}
 	}
@@ -155,7 +153,7 @@ func (r *reader) ihave() *IHave {
 
 // Size is the length of the encoding, in bytes.
 func (m *Graft) Size() int {
-	n := 1 + uvarintSize(uint64(len(m.IDs)))
+	n := 1 + codec.UvarintSize(uint64(len(m.IDs)))
 	for _, id := range m.IDs {
 		n += id.size()
 	}
@@ -172,7 +170,7 @@ func (m *Graft) Append(b []byte) []byte {
 }
 
 func (r *reader) graft() *Graft {
-	m := &Graft{IDs: make([]ID, r.count(maxIDs, 10))}
+	m := &Graft{IDs: make([]ID, r.Count(maxIDs, 10))}
 	for i := range m.IDs {
 		m.IDs[i] = r.id()
 	}

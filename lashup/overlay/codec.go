@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/codec"
 )
 
 // The kinds of messages: the first byte of each. Integers are big-endian, bools
@@ -54,19 +55,21 @@ func (m *ShuffleReply) Size() int { return 13 + listSize(m.Nodes) }
 func (m *Join) Append(b []byte) []byte { return append(b, kindJoin, m.Walks) }
 
 // Append appends kind and High.
-func (m *Neighbour) Append(b []byte) []byte { return append(b, kindNeighbour, flag(m.High)) }
+func (m *Neighbour) Append(b []byte) []byte {
+	return codec.AppendFlag(append(b, kindNeighbour), m.High)
+}
 
 // Append appends kind and the fields in their order.
 func (m *Accept) Append(b []byte) []byte { return appendList(append(b, kindAccept, m.Room), m.Others) }
 
 // Append appends kind and the fields in their order.
 func (m *Refuse) Append(b []byte) []byte {
-	return appendList(append(b, kindRefuse, flag(m.Busy)), m.Others)
+	return appendList(codec.AppendFlag(append(b, kindRefuse), m.Busy), m.Others)
 }
 
 // Append appends kind and the fields in their order.
 func (m *Disconnect) Append(b []byte) []byte {
-	return append(append(b, kindDisconnect, flag(m.Leaving)), m.Try[:]...)
+	return append(codec.AppendFlag(append(b, kindDisconnect), m.Leaving), m.Try[:]...)
 }
 
 // Append appends kind and the fields in their order.
@@ -89,29 +92,29 @@ func (m *ShuffleReply) Append(b []byte) []byte {
 
 // Decode reads one message, and nothing but that. It fails with Invalid.
 func Decode(b []byte) (Message, error) {
-	r := reader{b: b}
+	r := reader{codec.NewReader(b)}
 	var m Message
-	switch r.byte() {
+	switch r.Byte() {
 	case kindJoin:
-		m = &Join{Walks: r.upTo(maxWalks)}
+		m = &Join{Walks: r.UpTo(maxWalks)}
 	case kindNeighbour:
-		m = &Neighbour{High: r.flag()}
+		m = &Neighbour{High: r.Flag()}
 	case kindAccept:
-		m = &Accept{Room: r.byte(), Others: r.list()}
+		m = &Accept{Room: r.Byte(), Others: r.list()}
 	case kindRefuse:
-		m = &Refuse{Busy: r.flag(), Others: r.list()}
+		m = &Refuse{Busy: r.Flag(), Others: r.list()}
 	case kindDisconnect:
-		m = &Disconnect{Leaving: r.flag(), Try: r.node()}
+		m = &Disconnect{Leaving: r.Flag(), Try: r.Node()}
 	case kindForwardJoin:
-		m = &ForwardJoin{Node: r.node(), Room: r.byte(), TTL: r.upTo(maxHops), Over: r.upTo(maxHops)}
+		m = &ForwardJoin{Node: r.Node(), Room: r.Byte(), TTL: r.UpTo(maxHops), Over: r.UpTo(maxHops)}
 	case kindShuffle:
-		m = &Shuffle{Origin: r.node(), Seq: r.uint32(), TTL: r.upTo(maxHops), Nodes: r.list()}
+		m = &Shuffle{Origin: r.Node(), Seq: r.Uint32(), TTL: r.UpTo(maxHops), Nodes: r.list()}
 	case kindShuffleReply:
-		m = &ShuffleReply{Origin: r.node(), Seq: r.uint32(), Nodes: r.list()}
+		m = &ShuffleReply{Origin: r.Node(), Seq: r.Uint32(), Nodes: r.list()}
 	default:
-		r.bad = true
+		r.Check(false)
 	}
-	if r.bad || len(r.b) > 0 {
+	if !r.Done() {
 		return nil, crux.Errorf("decode overlay message", crux.Invalid, "the %d bytes are no message of the overlay", len(b))
 	}
 	return m, nil
@@ -120,73 +123,11 @@ func Decode(b []byte) (Message, error) {
 func listSize(ids []crux.NodeID) int { return 1 + 8*len(ids) }
 
 func appendList(b []byte, ids []crux.NodeID) []byte {
-	b = append(b, byte(len(ids)))
-	for i := range ids {
-		b = append(b, ids[i][:]...)
-	}
-	return b
+	return codec.AppendNodes(append(b, byte(len(ids))), ids)
 }
 
-func flag(b bool) byte {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// reader walks over bytes from outside. After the first fault it gives zeros.
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *reader) take(n int) []byte {
-	if r.bad || n > len(r.b) {
-		r.bad = true
-		return nil
-	}
-	f := r.b[:n]
-	r.b = r.b[n:]
-	return f
-}
-
-func (r *reader) byte() byte {
-	if f := r.take(1); f != nil {
-		return f[0]
-	}
-	return 0
-}
-
-func (r *reader) upTo(most byte) byte {
-	x := r.byte()
-	r.bad = r.bad || x > most
-	return x
-}
-
-func (r *reader) flag() bool { return r.upTo(1) == 1 }
-
-func (r *reader) uint32() uint32 {
-	if f := r.take(4); f != nil {
-		return binary.BigEndian.Uint32(f)
-	}
-	return 0
-}
-
-func (r *reader) node() (id crux.NodeID) {
-	copy(id[:], r.take(len(id)))
-	return id
-}
+// reader walks over bytes from outside.
+type reader struct{ codec.Reader }
 
 // list reads at most maxOthers nodes; none is nil.
-func (r *reader) list() []crux.NodeID {
-	n := int(r.upTo(maxOthers))
-	if n == 0 || r.bad || 8*n > len(r.b) {
-		r.bad = r.bad || n > 0
-		return nil
-	}
-	ids := make([]crux.NodeID, n)
-	for i := range ids {
-		ids[i] = r.node()
-	}
-	return ids
-}
+func (r *reader) list() []crux.NodeID { return r.Nodes(int(r.UpTo(maxOthers))) }

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/codec"
 )
 
 // CardLabel is the label under which the node key signs a Card.
@@ -46,7 +47,7 @@ func (c *Card) SignedBytes() []byte {
 
 // Size is the length of what Append appends, in bytes.
 func (c *Card) Size() int {
-	return 8 + uvarintSize(c.Epoch) + uvarintSize(uint64(c.Seq)) + c.restSize() + len(c.Sig)
+	return 8 + codec.UvarintSize(c.Epoch) + codec.UvarintSize(uint64(c.Seq)) + c.restSize() + len(c.Sig)
 }
 
 // Append appends the card's encoding: node (8 bytes), epoch and sequence number
@@ -63,13 +64,13 @@ func (c *Card) Append(b []byte) []byte {
 // DecodeCard reads what Append wrote; there must be nothing left over. Errors
 // are of kind Invalid. The signature is not checked.
 func DecodeCard(b []byte) (*Card, error) {
-	r := reader{b: b}
+	r := reader{codec.NewReader(b)}
 	c := new(Card)
-	c.Node = r.node()
-	c.Epoch = r.uvarint()
-	c.Seq = r.uint32()
+	c.Node = r.Node()
+	c.Epoch = r.Uvarint()
+	c.Seq = r.Uvarint32()
 	c.readRest(&r)
-	if r.bad || len(r.b) > 0 {
+	if !r.Done() {
 		return nil, crux.Errorf("decode card", crux.Invalid, "%d bytes are not a card", len(b))
 	}
 	return c, nil
@@ -92,17 +93,14 @@ func (c *Card) restSize() int {
 
 // readRest reads appendRest's bytes and the signature.
 func (c *Card) readRest(r *reader) {
-	n := int(r.byte())
-	if n > maxInst {
-		r.bad = true
-		return
-	}
-	c.Inst = crux.Inst(r.take(n))
+	n := int(r.Byte())
+	r.Check(n <= maxInst)
+	c.Inst = crux.Inst(r.Take(n))
 	c.Addr = r.addr()
 	c.Link = r.addr()
-	r.copy(c.Session[:])
-	r.copy(c.Exchange[:])
-	r.copy(c.Sig[:])
+	r.Copy(c.Session[:])
+	r.Copy(c.Exchange[:])
+	r.Copy(c.Sig[:])
 }
 
 // maxInst is the longest name of a version in a card, in bytes.

@@ -4,90 +4,22 @@ import (
 	"encoding/binary"
 	"net/netip"
 
-	"fulcrum.example/crux"
+	"fulcrum.example/lashup/codec"
 )
 
-// reader walks over bytes from outside. After the first fault it gives zeros.
-type reader struct {
-	b   []byte
-	bad bool
-}
-
-func (r *reader) take(n int) []byte {
-	if r.bad || n > len(r.b) {
-		r.bad = true
-		return nil
-	}
-	f := r.b[:n]
-	r.b = r.b[n:]
-	return f
-}
-
-func (r *reader) copy(to []byte) { copy(to, r.take(len(to))) }
-
-func (r *reader) byte() byte {
-	if f := r.take(1); f != nil {
-		return f[0]
-	}
-	return 0
-}
-
-func (r *reader) uint64() uint64 {
-	if f := r.take(8); f != nil {
-		return binary.BigEndian.Uint64(f)
-	}
-	return 0
-}
-
-// uvarint reads a number in its shortest form; any other is a fault.
-func (r *reader) uvarint() uint64 {
-	if r.bad {
-		return 0
-	}
-	x, n := binary.Uvarint(r.b)
-	if n <= 0 || n > 1 && r.b[n-1] == 0 {
-		r.bad = true
-		return 0
-	}
-	r.b = r.b[n:]
-	return x
-}
-
-func (r *reader) uint32() uint32 {
-	x := r.uvarint()
-	if x > 1<<32-1 {
-		r.bad = true
-		return 0
-	}
-	return uint32(x)
-}
-
-// count reads the number of items that follow, each of at least size bytes.
-func (r *reader) count(most, size int) int {
-	n := r.uvarint()
-	if n > uint64(most) || n*uint64(size) > uint64(len(r.b)) {
-		r.bad = true
-		return 0
-	}
-	return int(n)
-}
-
-func (r *reader) node() (id crux.NodeID) {
-	r.copy(id[:])
-	return id
-}
+// reader walks over bytes from outside.
+type reader struct{ codec.Reader }
 
 // addr reads the length of the IP (0, 4 or 16), the IP and the port. An IPv4
 // address has one form only.
 func (r *reader) addr() netip.AddrPort {
-	n := int(r.byte())
+	n := int(r.Byte())
 	if n == 0 {
 		return netip.AddrPort{}
 	}
-	a, ok := netip.AddrFromSlice(r.take(n))
-	p := r.take(2)
-	if r.bad || !ok || a.Is4In6() {
-		r.bad = true
+	a, ok := netip.AddrFromSlice(r.Take(n))
+	p := r.Take(2)
+	if r.Check(ok && !a.Is4In6()); r.Bad() {
 		return netip.AddrPort{}
 	}
 	return netip.AddrPortFrom(a, binary.BigEndian.Uint16(p))
@@ -116,14 +48,6 @@ func addrSize(a netip.AddrPort) int {
 	return 1 + a.Addr().Unmap().BitLen()/8 + 2
 }
 
-func uvarintSize(x uint64) int {
-	n := 1
-	for ; x >= 0x80; x >>= 7 {
-		n++
-	}
-	return n
-}
-
 // Marks of an adjacency on the wire, and in what is signed (without markCard and
 // markBare).
 const (
@@ -148,10 +72,7 @@ func (a *Adjacency) appendHead(b []byte) []byte {
 	b = append(b, a.Node[:]...)
 	b = binary.AppendUvarint(b, a.Epoch)
 	b = binary.AppendUvarint(b, a.Clock)
-	b = binary.AppendUvarint(b, uint64(len(a.Edges)))
-	for i := range a.Edges {
-		b = append(b, a.Edges[i][:]...)
-	}
+	b = codec.AppendNodes(binary.AppendUvarint(b, uint64(len(a.Edges))), a.Edges)
 	b = binary.AppendUvarint(b, uint64(len(a.Cuts)))
 	for i := range a.Cuts {
 		b = append(b, a.Cuts[i].Node[:]...)
@@ -165,9 +86,9 @@ func (a *Adjacency) appendHead(b []byte) []byte {
 func (a *Adjacency) Size() int { return a.size(false) }
 
 func (a *Adjacency) size(bare bool) int {
-	n := 1 + 8 + uvarintSize(a.Epoch) + uvarintSize(a.Clock) +
-		uvarintSize(uint64(len(a.Edges))) + 8*len(a.Edges) + uvarintSize(uint64(len(a.Cuts))) + 9*len(a.Cuts) +
-		uvarintSize(uint64(a.cardSeq())) + len(a.Sig)
+	n := 1 + 8 + codec.UvarintSize(a.Epoch) + codec.UvarintSize(a.Clock) +
+		codec.UvarintSize(uint64(len(a.Edges))) + 8*len(a.Edges) + codec.UvarintSize(uint64(len(a.Cuts))) + 9*len(a.Cuts) +
+		codec.UvarintSize(uint64(a.cardSeq())) + len(a.Sig)
 	if !bare && a.Card != nil {
 		n += a.Card.restSize() + len(a.Card.Sig)
 	}
@@ -195,32 +116,26 @@ func (a *Adjacency) append(b []byte, bare bool) []byte {
 // adjacency reads one; its Card is nil if it came bare.
 func (r *reader) adjacency() *Adjacency {
 	a := new(Adjacency)
-	m := r.byte()
+	m := r.Byte()
 	a.Leaving, a.Master = m&markLeaving != 0, m&markMaster != 0
-	if card := m &^ (markLeaving | markMaster); card != markCard && card != markBare {
-		r.bad = true
-	}
-	a.Node = r.node()
-	a.Epoch, a.Clock = r.uvarint(), r.uvarint()
-	if n := r.count(MaxEdges, 8); n > 0 {
-		a.Edges = make([]crux.NodeID, n)
-		for i := range a.Edges {
-			a.Edges[i] = r.node()
-		}
-	}
-	if n := r.count(MaxCuts, 9); n > 0 {
+	card := m &^ (markLeaving | markMaster)
+	r.Check(card == markCard || card == markBare)
+	a.Node = r.Node()
+	a.Epoch, a.Clock = r.Uvarint(), r.Uvarint()
+	a.Edges = r.Nodes(r.Count(MaxEdges, 8))
+	if n := r.Count(MaxCuts, 9); n > 0 {
 		a.Cuts = make([]Cut, n)
 		for i := range a.Cuts {
-			a.Cuts[i] = Cut{r.node(), Why(r.byte())}
+			a.Cuts[i] = Cut{r.Node(), Why(r.Byte())}
 		}
 	}
-	a.bare = r.uint32()
+	a.bare = r.Uvarint32()
 	if m&markCard != 0 {
 		a.Card = &Card{Node: a.Node, Epoch: a.Epoch, Seq: a.bare}
 		a.Card.readRest(r)
 		a.bare = 0
 	}
-	r.copy(a.Sig[:])
+	r.Copy(a.Sig[:])
 	return a
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/codec"
 )
 
 // The kinds of messages: the first byte of each.
@@ -76,9 +77,9 @@ type Item struct {
 // Decode reads one message; there must be nothing left over. Errors are of kind
 // Invalid.
 func Decode(b []byte) (Message, error) {
-	r := reader{b: b}
+	r := reader{codec.NewReader(b)}
 	var m Message
-	switch r.byte() {
+	switch r.Byte() {
 	case kindDigest:
 		m = r.digest()
 	case kindBuckets:
@@ -94,7 +95,7 @@ func Decode(b []byte) (Message, error) {
 	default:
 		return nil, crux.Errorf("decode route message", crux.Invalid, "it is of no kind that this version knows")
 	}
-	if r.bad || len(r.b) > 0 {
+	if !r.Done() {
 		return nil, crux.Errorf("decode route message", crux.Invalid, "%d bytes of kind %#x are malformed", len(b), b[0])
 	}
 	return m, nil
@@ -102,16 +103,16 @@ func Decode(b []byte) (Message, error) {
 
 // Size and Append of each message.
 
-func (m *Digest) Size() int { return 1 + 8 + uvarintSize(uint64(m.Count)) + 1 }
+func (m *Digest) Size() int { return 1 + 8 + codec.UvarintSize(uint64(m.Count)) + 1 }
 
 func (m *Digest) Append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(append(b, kindDigest), m.Hash)
 	b = binary.AppendUvarint(b, uint64(m.Count))
-	return append(b, flag(m.Answer))
+	return codec.AppendFlag(b, m.Answer)
 }
 
 func (r *reader) digest() *Digest {
-	return &Digest{Hash: r.uint64(), Count: r.uint32(), Answer: r.flag()}
+	return &Digest{Hash: r.Uint64(), Count: r.Uvarint32(), Answer: r.Flag()}
 }
 
 func (m *Buckets) Size() int { return 1 + 1 + 8*len(m.Sums) }
@@ -125,28 +126,27 @@ func (m *Buckets) Append(b []byte) []byte {
 }
 
 func (r *reader) buckets() *Buckets {
-	k := r.byte()
-	if k > maxBits || len(r.b) != 8<<k {
-		r.bad = true
+	k := r.Byte()
+	if r.Check(k <= maxBits && r.Len() == 8<<k); r.Bad() {
 		return nil
 	}
 	m := &Buckets{Sums: make([]uint64, 1<<k)}
 	for i := range m.Sums {
-		m.Sums[i] = r.uint64()
+		m.Sums[i] = r.Uint64()
 	}
 	return m
 }
 
 func (m *Summary) Size() int {
-	n := 1 + 1 + uvarintSize(uint64(len(m.Stamps)))
+	n := 1 + 1 + codec.UvarintSize(uint64(len(m.Stamps)))
 	for i := range m.Stamps {
-		n += 8 + uvarintSize(m.Stamps[i].Epoch) + uvarintSize(m.Stamps[i].Clock)
+		n += 8 + codec.UvarintSize(m.Stamps[i].Epoch) + codec.UvarintSize(m.Stamps[i].Clock)
 	}
 	return n
 }
 
 func (m *Summary) Append(b []byte) []byte {
-	b = append(b, kindSummary, flag(m.More))
+	b = codec.AppendFlag(append(b, kindSummary), m.More)
 	b = binary.AppendUvarint(b, uint64(len(m.Stamps)))
 	for i := range m.Stamps {
 		b = append(b, m.Stamps[i].Node[:]...)
@@ -157,36 +157,29 @@ func (m *Summary) Append(b []byte) []byte {
 }
 
 func (r *reader) summary() *Summary {
-	m := &Summary{More: r.flag()}
-	m.Stamps = make([]Stamp, r.count(maxStamps, 10))
+	m := &Summary{More: r.Flag()}
+	m.Stamps = make([]Stamp, r.Count(maxStamps, 10))
 	for i := range m.Stamps {
-		m.Stamps[i] = Stamp{r.node(), r.uvarint(), r.uvarint()}
-		r.bad = r.bad || i > 0 && m.Stamps[i-1].Node.Compare(m.Stamps[i].Node) >= 0
+		m.Stamps[i] = Stamp{r.Node(), r.Uvarint(), r.Uvarint()}
+		r.Check(i == 0 || m.Stamps[i-1].Node.Compare(m.Stamps[i].Node) < 0)
 	}
 	return m
 }
 
-func (m *Want) Size() int { return 1 + uvarintSize(uint64(len(m.Nodes))) + 8*len(m.Nodes) }
+func (m *Want) Size() int { return 1 + codec.UvarintSize(uint64(len(m.Nodes))) + 8*len(m.Nodes) }
 
 func (m *Want) Append(b []byte) []byte {
-	b = binary.AppendUvarint(append(b, kindWant), uint64(len(m.Nodes)))
-	for i := range m.Nodes {
-		b = append(b, m.Nodes[i][:]...)
-	}
-	return b
+	return codec.AppendNodes(binary.AppendUvarint(append(b, kindWant), uint64(len(m.Nodes))), m.Nodes)
 }
 
 func (r *reader) want() *Want {
-	m := &Want{Nodes: make([]crux.NodeID, r.count(maxWant, 8))}
-	for i := range m.Nodes {
-		m.Nodes[i] = r.node()
-	}
-	r.bad = r.bad || !ascending(m.Nodes)
+	m := &Want{Nodes: r.Nodes(r.Count(maxWant, 8))}
+	r.Check(ascending(m.Nodes))
 	return m
 }
 
 func (m *Rows) Size() int {
-	n := 1 + uvarintSize(uint64(len(m.Adjacencies)))
+	n := 1 + codec.UvarintSize(uint64(len(m.Adjacencies)))
 	for _, a := range m.Adjacencies {
 		n += a.size(false)
 	}
@@ -202,7 +195,7 @@ func (m *Rows) Append(b []byte) []byte {
 }
 
 func (r *reader) rows() *Rows {
-	m := &Rows{Adjacencies: make([]*Adjacency, r.count(maxWant, minAdjacency))}
+	m := &Rows{Adjacencies: make([]*Adjacency, r.Count(maxWant, minAdjacency))}
 	for i := range m.Adjacencies {
 		m.Adjacencies[i] = r.adjacency()
 		r.check(m.Adjacencies[i], false)
@@ -211,7 +204,7 @@ func (r *reader) rows() *Rows {
 }
 
 func (m *News) Size() int {
-	n := 1 + uvarintSize(uint64(len(m.Items)))
+	n := 1 + codec.UvarintSize(uint64(len(m.Items)))
 	for _, it := range m.Items {
 		n += it.Adjacency.size(it.Bare)
 	}
@@ -227,7 +220,7 @@ func (m *News) Append(b []byte) []byte {
 }
 
 func (r *reader) news() *News {
-	m := &News{Items: make([]Item, r.count(maxNews, minAdjacency))}
+	m := &News{Items: make([]Item, r.Count(maxNews, minAdjacency))}
 	for i := range m.Items {
 		a := r.adjacency()
 		m.Items[i] = Item{a, a.Card == nil}
@@ -238,27 +231,13 @@ func (r *reader) news() *News {
 
 // check refuses an adjacency that no table could take.
 func (r *reader) check(a *Adjacency, bareAllowed bool) {
-	if r.bad {
-		return
+	switch {
+	case r.Bad():
+	case a.Card == nil && bareAllowed:
+		r.Check(a.wellFormed() == "")
+	default:
+		r.Check(a.valid() == "")
 	}
-	if a.Card == nil && bareAllowed {
-		r.bad = a.wellFormed() != ""
-		return
-	}
-	r.bad = a.valid() != ""
-}
-
-func (r *reader) flag() bool {
-	x := r.byte()
-	r.bad = r.bad || x > 1
-	return x == 1
-}
-
-func flag(b bool) byte {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 // log2 is the number of bits below n, a power of two.
