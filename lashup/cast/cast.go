@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/limit"
+	"fulcrum.example/lashup/route"
 )
 
 // never is a time that does not come.
@@ -16,10 +18,17 @@ const never = time.Duration(math.MaxInt64)
 // Bounds of a Cast's tables.
 const (
 	maxLinks = 64
-	maxBad   = 16 // forged or malformed messages from one neighbour within badEvery
-	badEvery = 10 * time.Second
-	sources  = 8 // neighbours remembered for a missing message
+	maxPeers = 256 // of those that were neighbours of late: what they took is remembered
+	sources  = 8   // neighbours remembered for a missing message
 )
+
+// maxHops is the most hops that a message can have taken: each node passes it on
+// once.
+const maxHops = route.MaxNodes
+
+// badRate is how many forged or malformed messages a neighbour may send before it
+// is not heard for a while.
+var badRate = limit.Rate{PerSecond: 1, Burst: 16}
 
 // Cast is one node's part in multicasting.
 type Cast struct {
@@ -29,8 +38,11 @@ type Cast struct {
 	out   Ready
 	stats Stats
 	seq   uint64
-	burst budget
+	burst limit.Bucket
 	links []*link // by slot; nil: free
+
+	served *limit.Peers // bytes of repair
+	bad    *limit.Peers // forged and malformed messages
 
 	store    map[ID]*stored
 	order    []*stored // oldest first
@@ -51,22 +63,14 @@ type Cast struct {
 type link struct {
 	peer    crux.NodeID
 	slot    int
-	bad     int // forged or malformed messages since badAt
-	badAt   time.Duration
 	waiting int // missing messages that it was the first to announce
-	served  budget
 }
 
 func (l *link) bit() uint64 { return 1 << l.slot }
 
-// muted says whether the link sent so much that was forged that it is not heard
-// for a while.
-func (l *link) muted(now time.Duration) bool {
-	if l.bad > 0 && now-l.badAt >= badEvery {
-		l.bad = 0
-	}
-	return l.bad >= maxBad
-}
+// muted says whether a neighbour sent so much that was forged that it is not
+// heard for a while.
+func (c *Cast) muted(peer crux.NodeID) bool { return !c.bad.Has(c.now, peer, badRate, 1) }
 
 // stored is a message that is kept for repair.
 type stored struct {
@@ -79,29 +83,15 @@ type stored struct {
 	pushed uint64        // slots of those to whom it was sent
 }
 
-// budget is a number of bytes within one second.
-type budget struct {
-	since time.Duration
-	used  int
-}
-
-// spend takes bytes; false if there are not so many left. The first spending of
-// a second is always granted, whatever its size.
-func (b *budget) spend(now time.Duration, bytes, limit int) bool {
-	if now-b.since >= time.Second {
-		b.since, b.used = now, 0
-	}
-	if b.used > 0 && b.used+bytes > limit {
-		return false
-	}
-	b.used += bytes
-	return true
+// perSecond is a rate of so many bytes a second, and at once.
+func perSecond(bytes int) limit.Rate {
+	return limit.Rate{PerSecond: float64(bytes), Burst: float64(bytes)}
 }
 
 // New makes a Cast.
 func New(cfg Config, now time.Duration) *Cast {
 	return &Cast{
-		cfg: cfg, now: now, began: now, seq: cfg.Seq, burst: budget{since: now},
+		cfg: cfg, now: now, began: now, seq: cfg.Seq, served: limit.NewPeers(maxPeers), bad: limit.NewPeers(maxPeers),
 		store: make(map[ID]*stored), windows: make(map[crux.NodeID]*window), missing: make(map[ID]*missing),
 		tellAt: never, missAt: never, reviewAt: never,
 	}
@@ -147,7 +137,7 @@ func (c *Cast) Neighbours(now time.Duration, peers []crux.NodeID) Ready {
 func (c *Cast) Receive(now time.Duration, peer crux.NodeID, m Message) Ready {
 	c.begin(now)
 	l := c.link(peer)
-	if l == nil || l.muted(c.now) {
+	if l == nil || c.muted(peer) {
 		return c.out
 	}
 	switch m := m.(type) {

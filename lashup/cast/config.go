@@ -14,7 +14,7 @@ const (
 	MaxTopic   = 128            // bytes
 	MaxFanout  = 8
 	MaxOnly    = 1024  // nodes
-	MaxTTL     = 65535 // hops
+	MaxTTL     = 65535 // hops, of a limit; no message takes more than maxHops
 	MaxRoute   = 255   // nodes recorded; a longer way is recorded up to there
 )
 
@@ -25,8 +25,8 @@ type Params struct {
 	Wait     time.Duration // for the message, after an announcement
 	Retry    time.Duration // for the answer of one neighbour before the next is asked
 	Store    int           // bytes of the messages kept
-	Burst    int           // bytes that this node may publish within a second
-	Serve    int           // bytes of repair for one neighbour within a second
+	Burst    int           // bytes that this node may publish a second, and at once
+	Serve    int           // bytes of repair for one neighbour a second, and at once
 	Missing  int           // announced messages of one neighbour that are being waited for
 }
 

@@ -21,11 +21,13 @@
 //
 // Messages are signed by their origin's session key, so that no member can forge
 // another's, or change its topic, its payload, its options or whom it is for.
-// What forwarders add (hops, the recorded route) is their word only.
+// What forwarders add (hops, the recorded route) is their word only. Whatever
+// they say, what is sent on can be read.
 //
 // No message, from anyone, makes it panic. All state is bounded, by bytes where
 // payloads are kept and by counts elsewhere; what does not fit is refused with
-// Exhausted.
+// Exhausted. What a neighbour was served, and what it forged, is remembered when
+// its link ends and another one comes.
 //
 // # Concurrency
 //

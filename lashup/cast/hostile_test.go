@@ -23,6 +23,11 @@ func attack(t *testing.T) (*world, func(Message) Ready) {
 		}
 		r := w.peers[0].c.Receive(w.now, node(1), m)
 		r = Ready{slices.Clone(r.Sends), slices.Clone(r.Delivered)}
+		for _, s := range r.Sends { // whoever sends what cannot be read loses the link
+			if _, err := Decode(s.Msg.Append(nil)); err != nil {
+				t.Fatalf("it answers %T with what cannot be read: %v", m, err)
+			}
+		}
 		w.peers[0].done(r)
 		return r
 	}
@@ -100,6 +105,25 @@ func TestFalseHopsAndRoutesAreRefused(t *testing.T) {
 	}
 }
 
+func TestLiesAboutHopsCutNoLinks(t *testing.T) {
+	for _, ttl := range []uint32{0, 7, maxHops, MaxTTL} {
+		for _, hops := range []uint32{1, 7, maxHops - 1, maxHops, maxHops + 1, MaxTTL} {
+			w, send := attack(t)
+			w.codec = true // whoever cannot read a frame fails the test
+			b := body(4, 1, 1, func(b *Body) { b.TTL = ttl })
+			r := send(&Push{Body: b, Hops: hops})
+			if taken := len(r.Delivered) == 1; taken != (hops <= maxHops && (ttl == 0 || hops <= ttl)) {
+				t.Errorf("a life of %d, %d hops: taken: %v", ttl, hops, taken)
+			}
+			send(&Graft{[]ID{b.ID}})
+			w.run(time.Second)
+			if s := w.peers[2].c.Stats(); s.Bad > 0 {
+				t.Errorf("a life of %d, %d hops: an honest node is blamed for it", ttl, hops)
+			}
+		}
+	}
+}
+
 // squeeze compresses n bytes and claims another number.
 func squeeze(b *Body, n int, claim uint32) {
 	b.Payload = bytes.Repeat([]byte("x"), n)
@@ -173,11 +197,16 @@ func TestANeighbourThatForgesIsNotHeardForLong(t *testing.T) {
 		b.Sig[0]++
 		send(push(b))
 	}
-	if checks > maxBad {
+	if checks > int(badRate.Burst) {
 		t.Errorf("%d signatures were checked", checks)
 	}
-	w.run(badEvery)
-	if r := send(push(body(4, 1, 5000, nil))); len(r.Delivered) != 1 {
+	w.link(0, 1, false)
+	w.link(0, 1, true)
+	if r := send(push(body(4, 1, 5000, nil))); len(r.Delivered) != 0 {
+		t.Error("over another link it is heard again")
+	}
+	w.run(10 * time.Second)
+	if r := send(push(body(4, 1, 5001, nil))); len(r.Delivered) != 1 {
 		t.Error("later it is not heard again")
 	}
 }
@@ -229,6 +258,10 @@ func TestRepairForOneNeighbourIsBounded(t *testing.T) {
 		for _, s := range send(&Graft{[]ID{id, id, id}}).Sends {
 			sent += s.Msg.Size()
 		}
+		if sent%3 == 0 { // nor is there more for who comes again
+			w.link(0, 1, false)
+			w.link(0, 1, true)
+		}
 	}
 	if most := w.params.Serve + 2<<20; sent > most {
 		t.Errorf("%d bytes were sent", sent)
@@ -273,9 +306,8 @@ func TestNoMessageMakesItPanic(t *testing.T) {
 			}
 			m = p
 		}
-		if w.peers[0].c.link(node(1)).bad >= maxBad {
-			w.link(0, 1, false)
-			w.link(0, 1, true)
+		if w.peers[0].c.muted(node(1)) {
+			w.run(20 * time.Second)
 		}
 		send(m)
 		w.run(time.Duration(r.IntN(20)) * ms)

@@ -10,7 +10,7 @@ import (
 // Publish sends a message. It is on its way when Publish returns; nobody says
 // when it has arrived. Errors: Invalid, a topic or an option is out of bounds;
 // Exhausted, the payload is larger than MaxPayload, this node has published too
-// much within a second, or no neighbour's queue has room: nothing was sent.
+// much just now, or no neighbour's queue has room: nothing was sent.
 func (c *Cast) Publish(now time.Duration, req Request) (ID, Ready, error) {
 	c.begin(now)
 	if err := c.check(&req); err != nil {
@@ -69,8 +69,8 @@ func (c *Cast) room(b *Body) error {
 	if full := c.fullLinks(b.size()); full > 0 {
 		return crux.Errorf(op, crux.Exhausted, "the queues to all %d neighbours are full: try again later", full)
 	}
-	if !c.burst.spend(c.now, b.size(), c.cfg.Params.Burst) {
-		return crux.Errorf(op, crux.Exhausted, "this node has sent its %d bytes of this second: try again in the next", c.cfg.Params.Burst)
+	if !c.burst.Take(c.now, perSecond(c.cfg.Params.Burst), float64(b.size())) {
+		return crux.Errorf(op, crux.Exhausted, "this node may send %d bytes a second: try again later", c.cfg.Params.Burst)
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func (c *Cast) onPush(l *link, m *Push) {
 		c.stats.Duplicate++
 		return
 	}
-	if b.TTL > 0 && m.Hops > b.TTL || !routeFits(m, l.peer) {
+	if m.Hops > mostHops(b) || !routeFits(m, l.peer) {
 		c.refuse(l)
 		return
 	}
@@ -130,9 +130,21 @@ func (c *Cast) verify(l *link, b *Body) bool {
 // refuse counts what only a faulty or hostile neighbour sends on.
 func (c *Cast) refuse(l *link) {
 	c.stats.Bad++
-	if l.bad++; l.bad == 1 {
-		l.badAt = c.now
+	c.bad.Take(c.now, l.peer, badRate, 1)
+}
+
+// mostHops is the most hops that a copy of a message can truly have taken.
+func mostHops(b *Body) uint32 {
+	if b.TTL == 0 {
+		return maxHops
 	}
+	return min(b.TTL, maxHops)
+}
+
+// copyOf is the copy that goes from here to the neighbours. Hops are the word of
+// those before: whatever they say, the next one must be able to read it.
+func (s *stored) copyOf(root uint8) *Push {
+	return &Push{Body: s.body, Root: root, Hops: min(s.hops+1, mostHops(s.body)), Route: s.route}
 }
 
 // push sends a copy on along the tree of one of its roots: to all neighbours in
@@ -157,7 +169,7 @@ func (c *Cast) push(s *stored, root uint8) {
 			continue
 		}
 		if m == nil {
-			m = &Push{Body: b, Root: root, Hops: s.hops + 1, Route: s.route}
+			m = s.copyOf(root)
 		}
 		if c.cfg.Room != nil && c.cfg.Room(p) < m.Size() {
 			c.stats.Held++

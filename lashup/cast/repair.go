@@ -7,9 +7,9 @@ import (
 	"fulcrum.example/crux"
 )
 
-// perSecond is the rate at which a large payload is taken to travel: its
-// announcement waits so that it does not overtake the payload.
-const perSecond = 20 << 20
+// travelRate is the rate at which a large payload is taken to travel, in bytes a
+// second: its announcement waits so that it does not overtake the payload.
+const travelRate = 20 << 20
 
 // graftEvery is the least time between two rounds of asking, so that many missing
 // messages are asked for together.
@@ -30,7 +30,7 @@ func (c *Cast) announce() {
 		if c.store[s.body.ID] != s {
 			continue // there was no room to keep it
 		}
-		if slow := time.Duration(s.body.size()) * time.Second / perSecond; c.now-s.at < slow {
+		if slow := time.Duration(s.body.size()) * time.Second / travelRate; c.now-s.at < slow {
 			later = append(later, s)
 		} else {
 			ripe = append(ripe, s)
@@ -213,11 +213,8 @@ func (c *Cast) onGraft(l *link, m *Graft) {
 		if s == nil || !c.entitled(l, s.body) && s.pushed&l.bit() == 0 {
 			continue
 		}
-		p := &Push{Body: s.body, Root: 0, Hops: s.hops + 1, Route: s.route}
-		if ttl := s.body.TTL; ttl > 0 {
-			p.Hops = min(p.Hops, ttl)
-		}
-		if !l.served.spend(c.now, p.Size(), c.cfg.Params.Serve) || c.cfg.Room != nil && c.cfg.Room(l.peer) < p.Size() {
+		p := s.copyOf(0)
+		if c.cfg.Room != nil && c.cfg.Room(l.peer) < p.Size() || !c.served.Take(c.now, l.peer, perSecond(c.cfg.Params.Serve), float64(p.Size())) {
 			continue
 		}
 		c.stats.Served++
