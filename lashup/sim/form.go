@@ -20,7 +20,6 @@ func (w *World) Form() {
 	for i, nd := range w.Nodes {
 		nd.F = fabric.Resume(nd.config(), proto.Clone(nd.ID), w.list, now)
 		nd.Place.Restart(nd)
-		nd.bootStore(now)
 		w.tally.up[i] = int32(len(w.members) - 1)
 		nd.cards = map[crux.NodeID]*route.Card{}
 	}
@@ -33,11 +32,10 @@ func (w *World) Form() {
 		}
 	}
 	for _, nd := range w.Nodes {
-		if nd.store.r != nil {
-			nd.stored(nd.store.r.Neighbours(now, nd.F.Neighbours()))
-		}
-		// Their timers would else all begin at one time.
-		nd.Place.WakeAt(now + time.Duration(nd.rng.Int64N(int64(time.Second))))
+		nd.wakeLater()
+	}
+	if w.set.Replicas {
+		w.StartStores()
 	}
 }
 

@@ -129,7 +129,7 @@ func (nd *Node) Do(f func(now time.Duration, f *fabric.Machine) fabric.Ready) {
 
 // Wake is called by the network.
 func (nd *Node) Wake(now time.Duration) {
-	if r := nd.store.r; r != nil && now >= r.NextTick() {
+	if r := nd.store.r; r != nil && now >= nd.store.due {
 		nd.stored(r.Tick(now))
 	}
 	if now >= nd.F.NextTick() {

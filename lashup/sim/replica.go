@@ -29,6 +29,19 @@ type store struct {
 	disk  map[string][]byte
 	order []string // keys of disk, in the order in which they came
 	watch replica.WatchID
+	due   time.Duration // when the replica wants to be called
+}
+
+// StartStores starts the replicas of all nodes that have none.
+func (w *World) StartStores() {
+	w.set.Replicas = true
+	for _, nd := range w.Nodes {
+		if nd.F != nil && nd.store.r == nil {
+			nd.bootStore(w.Net.Now())
+			nd.stored(nd.store.r.Neighbours(w.Net.Now(), nd.F.Neighbours()))
+			nd.wakeLater()
+		}
+	}
 }
 
 // bootStore makes the replica of a new process, from what its disk holds.
@@ -79,6 +92,7 @@ func (nd *Node) stored(r replica.Ready) {
 	if len(r.Watches) > 0 {
 		nd.changed()
 	}
+	nd.store.due = nd.store.r.NextTick()
 	// What follows calls the replica again.
 	for _, s := range slices.Clone(r.Sends) {
 		nd.apply(nd.F.SendTo(now, s.To, s.Msg))
@@ -205,7 +219,7 @@ func (s *Script) needsReplicas() bool {
 func (nd *Node) wakeLater() {
 	at := nd.F.NextTick()
 	if nd.store.r != nil {
-		at = min(at, nd.store.r.NextTick())
+		at = min(at, nd.store.due)
 	}
 	nd.Place.WakeAt(at)
 }

@@ -52,7 +52,8 @@ type Report struct {
 }
 
 // mostReplicas is up to how many nodes replicas of the store run, too: beyond that
-// they would take too much memory, and updates are mere multicasts.
+// they would take too much memory, and updates are mere multicasts. They start when
+// the nodes have joined.
 const mostReplicas = 2000
 
 // Times of a run.
@@ -73,7 +74,7 @@ func Run(o Options) (Report, error) {
 	if err := o.check(); err != nil {
 		return Report{}, err
 	}
-	w := NewWorld(Setting{Nodes: o.Nodes, Seed: o.Seed, Loss: o.Loss, Delay: o.Delay, Replicas: o.Nodes <= mostReplicas})
+	w := NewWorld(Setting{Nodes: o.Nodes, Seed: o.Seed, Loss: o.Loss, Delay: o.Delay})
 	r := Report{UpdatesSent: o.Updates}
 	if o.Formed {
 		w.Form()
@@ -83,6 +84,9 @@ func Run(o Options) (Report, error) {
 			return r, w.failure("%d nodes do not all see one another %v after the last start (seed %d)", o.Nodes, joinLimit, o.Seed)
 		}
 		r.JoinedS = max(w.Net.Now()-last, 0).Seconds()
+	}
+	if o.Nodes <= mostReplicas {
+		w.StartStores()
 	}
 	w.Net.RunUntil(w.Net.Now() + calmFor)
 	w.rest(&o, &r)
