@@ -20,7 +20,8 @@ type Fabric struct {
 }
 
 // DialFabric makes a client of the lashup of the node at a socket, or in a data
-// folder. It says plainly when there is no node. ctx bounds the way there.
+// folder. It says plainly when there is no node, and waits a little for a lashup
+// that is starting. ctx bounds the way there.
 func DialFabric(ctx context.Context, at string) (*Fabric, error) {
 	at, err := locate(at)
 	if err != nil {
@@ -39,7 +40,11 @@ func DialFabric(ctx context.Context, at string) (*Fabric, error) {
 	if err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
-	return &Fabric{c, n}, nil
+	f := &Fabric{c, n}
+	if err := c.Wait(attach); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // Close ends the connection.

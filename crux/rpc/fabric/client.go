@@ -1,6 +1,7 @@
 package fabric
 
 import (
+	"context"
 	"crypto/rand"
 	"sync"
 
@@ -30,8 +31,9 @@ type Client struct {
 	writes    *writes
 }
 
-// Dial makes a client of the lashup on n's node. It returns at once; calls wait
-// for lashup to be there, until their contexts end.
+// Dial makes a client of the lashup on n's node. It returns at once. Calls wait for
+// a lashup that is being replaced, and fail with Unavailable where none is
+// registered: see Wait.
 func Dial(n crux.Node) (*Client, error) {
 	conn, err := rpc.Connect(n, crux.Selector{Horde: crux.DefaultHorde, API: API, Node: n.ID()}, 0)
 	if err != nil {
@@ -53,6 +55,17 @@ func newClient(self crux.NodeID, conn *grpc.ClientConn) *Client {
 
 // Close ends the connection; calls and watches end with errors.
 func (c *Client) Close() error { return c.conn.Close() }
+
+// Wait returns once lashup answers: where calls say that there is none, it goes
+// on asking until ctx ends, and then gives that as the error.
+func (c *Client) Wait(ctx context.Context) error {
+	for {
+		_, err := c.store.Hello(ctx, &pb.HelloRequest{})
+		if err == nil || crux.KindOf(err) != crux.Unavailable || rest(ctx, maxPause) != nil {
+			return err
+		}
+	}
+}
 
 // Self is the node whose lashup the client talks to.
 func (c *Client) Self() crux.NodeID { return c.self }
