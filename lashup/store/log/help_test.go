@@ -103,6 +103,9 @@ type history struct {
 // allowed says whether a log may hold c: the state after some batch, but none before
 // the last one that was acknowledged.
 func (h *history) allowed(c content) error {
+	if len(h.states) == 0 {
+		h.states = []content{{}}
+	}
 	for _, s := range h.states[h.acked:] {
 		if maps.Equal(s, c) {
 			return nil
@@ -131,9 +134,6 @@ func (h *history) work(fsys vfs.FS, rnd *rand.Rand, groups int) error {
 	l, c, err := open(fsys, small(log.Options{}))
 	if err != nil {
 		return err
-	}
-	if len(h.states) == 0 {
-		h.states = []content{{}}
 	}
 	if err := h.allowed(c); err != nil {
 		return fmt.Errorf("at the start: %w", err)

@@ -112,7 +112,7 @@ func (r *Reader) carry(id, from uint32) (carry []Entry, names []name, err error)
 			return nil
 		})
 		if err != nil {
-			return nil, nil, diskError("read log", err)
+			return nil, nil, r.nonsense(seg, err)
 		}
 	}
 	return carry, names, nil
@@ -264,14 +264,13 @@ func (l *Log) Sync() error {
 		return l.broken
 	}
 	seg := l.active()
-	if seg.end == l.durable {
-		return nil
+	if seg.end > l.durable {
+		if err := l.file.Sync(); err != nil {
+			return l.fail("sync", err)
+		}
+		l.stats.Syncs++
+		l.durable = seg.end
 	}
-	if err := l.file.Sync(); err != nil {
-		return l.fail("sync", err)
-	}
-	l.stats.Syncs++
-	l.durable = seg.end
 	for _, p := range l.pending {
 		l.t.put(p)
 	}

@@ -92,7 +92,9 @@ func TestDeadSpaceIsBounded(t *testing.T) {
 			o := log.Options{SegmentMin: 4 << 10, SegmentMax: 64 << 10}
 			l, _ := mustOpen(t, m, o)
 			value := strings.Repeat("v", 100)
-			key := func(n int) string { return strings.Repeat("k", 1+n%10) + string(rune('0'+n/10%60)) + string(rune('0'+n/600)) }
+			key := func(n int) string {
+				return strings.Repeat("k", 1+n%10) + string(rune('0'+n/10%60)) + string(rune('0'+n/600))
+			}
 			for n := range test.all {
 				if err := write(l, entry(key(n), value)); err != nil {
 					t.Fatal(err)

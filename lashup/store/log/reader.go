@@ -143,7 +143,7 @@ func (r *Reader) index(p *part, s *survey, all bool) error {
 				p.to = f.end
 				continue
 			}
-			return diskError("read log", err)
+			return r.nonsense(p.seg, err)
 		case errors.Is(err, io.EOF):
 		case !errors.As(err, &bad):
 			return diskError("read log", err)
@@ -169,6 +169,15 @@ func (r *Reader) skip(seg *segment, sc *scanner, bad *invalid, sure uint32) (uin
 		sc.off, to = sc.limit, max(sure, bad.off)
 	}
 	return to, r.harm(seg, hole{bad.off, to}, bad.why)
+}
+
+// nonsense is the error of a batch that was written wrongly: its checksum is right.
+func (r *Reader) nonsense(seg *segment, err error) error {
+	var bad *invalid
+	if errors.As(err, &bad) {
+		return damaged(Damage{r.fsys.Path(segName(seg.id)), int64(bad.off), 0, bad.why})
+	}
+	return err
 }
 
 // harm notes damage, or makes it an error.
@@ -217,7 +226,7 @@ func (r *Reader) giveAll(seg *segment, sc *scanner, load Load) error {
 			return load(e.Key, e.Value)
 		})
 		if err != nil {
-			return err
+			return r.nonsense(seg, err)
 		}
 	}
 }

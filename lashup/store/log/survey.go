@@ -24,6 +24,9 @@ type found struct {
 	bad  error // what is wrong with the header
 }
 
+// mostSegments is more than any log has: a disk of 64 TiB is full by then.
+const mostSegments = 1 << 20
+
 // surveys is how often a log is looked at again whose owner removes files at the
 // same time.
 const surveys = 10
@@ -73,6 +76,10 @@ func (r *Reader) lookAround(all bool) (s *survey, again bool, err error) {
 	}
 	if s.oldest == 0 { // not one header is left
 		s.oldest = s.last
+	}
+	if s.last-s.oldest >= mostSegments {
+		return nil, false, crux.Errorf("read log", crux.Corrupt, "%s is out of place, %d segments are missing before it: move it away",
+			r.fsys.Path(segName(s.last)), s.last-s.oldest-uint32(len(s.found)))
 	}
 	for id := range s.found {
 		if id < s.oldest {
@@ -133,21 +140,36 @@ func (r *Reader) lookAtLast(s *survey, all bool) error {
 			return diskError("read log", err)
 		}
 	}
-	end := s.sure
-	if all {
-		end = s.size
-		for _, off := range holes {
-			if off >= s.sure {
-				end = min(end, off)
-			}
+	end := s.size // of what is without a gap
+	for _, off := range holes {
+		if off >= s.sure {
+			end = min(end, off)
 		}
 	}
 	for _, f := range olds {
-		if f.off < end {
-			s.oldest = max(s.oldest, min(le.Uint32(f.payload), s.last))
+		if f.end > end {
+			break
 		}
+		oldest := min(le.Uint32(f.payload), s.last)
+		if !all && f.off >= s.sure {
+			if !s.misses(oldest) {
+				continue
+			}
+			s.sure = f.end // it was synced, for the owner has removed files
+		}
+		s.oldest = max(s.oldest, oldest)
 	}
 	return nil
+}
+
+// misses says whether one of the segments that count is not there before id.
+func (s *survey) misses(id uint32) bool {
+	for i := max(s.oldest, 1); i < id; i++ {
+		if s.found[i] == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func clamp(size int64) uint32 { return uint32(min(size, 1<<32-1)) }
