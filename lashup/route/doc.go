@@ -28,7 +28,10 @@
 // first, in the order of the node IDs.
 //
 // No message, from anyone, makes it panic. Only nodes that Allowed admits have a
-// row, so tables are bounded by the flock, and by MaxNodes.
+// row, so tables are bounded by the flock, and by MaxNodes. What a neighbour may
+// cost is bounded, too, over all its links: signatures to check that nobody asked
+// it for, forged ones, comparisons, bytes of repair. News beyond that are dropped;
+// the next comparison with any neighbour finds them.
 //
 // # Concurrency
 //

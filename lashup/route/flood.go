@@ -111,7 +111,7 @@ func (g *Gossip) news(l *link, it Item) (ask crux.NodeID) {
 			a = a.withCard(old.Card)
 		}
 	}
-	if g.accept(l, a, true) {
+	if g.accept(l, a, true, false) {
 		g.stats.News++
 	}
 	return ask
@@ -140,9 +140,10 @@ func (a *Adjacency) withCard(c *Card) *Adjacency {
 }
 
 // accept verifies a newer adjacency, takes it into the table, and lets it flood
-// on if it should.
-func (g *Gossip) accept(l *link, a *Adjacency, flood bool) bool {
-	if a.Node != g.t.self && !g.cfg.Allowed(a.Node) {
+// on if it should. One that a pull asked for is free; any other, the neighbour
+// pays for.
+func (g *Gossip) accept(l *link, a *Adjacency, flood, free bool) bool {
+	if a.Node != g.t.self && !g.cfg.Allowed(a.Node) || !free && !g.afford(l, 1) {
 		return false
 	}
 	if !g.cfg.Verify(a) {
@@ -186,9 +187,7 @@ func (g *Gossip) floodOn(c change, wait time.Duration) {
 // refuse counts what only a faulty or hostile neighbour sends on.
 func (g *Gossip) refuse(l *link) {
 	g.stats.Bad++
-	if l.bad++; l.bad == 1 {
-		l.badAt = g.now
-	}
+	g.bad.Take(g.now, l.peer, badRate, 1)
 }
 
 func sameCard(old, a *Adjacency) bool { return old != nil && *old.Card == *a.Card }

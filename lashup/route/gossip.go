@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/limit"
 )
 
 // GossipConfig is what a Gossip is made of. All fields are needed.
@@ -44,6 +45,7 @@ type GossipStats struct {
 	Pulled uint64 // rows taken in by repair
 	Bad    uint64 // adjacencies refused: forged, or two with one stamp
 	Slowed uint64 // changes that waited because their row changes all the time
+	Over   uint64 // changes and comparisons put off because their neighbour has cost too much of late
 }
 
 // Times and bounds of gossip.
@@ -55,14 +57,23 @@ const (
 	pullAgain   = 5 * time.Second       // after a pull, unless the neighbour says by itself that it has news
 	tellAfter   = 60 * time.Millisecond // a pull, and what floods now has arrived
 	maxLinks    = 64
-	maxAsked    = 256 // nodes asked for that did not come yet
-	maxBad      = 16  // forged adjacencies from one neighbour within badEvery
-	badEvery    = 10 * time.Second
-	maxChanges  = 16               // of one row that flood on at once within a second
-	maxRates    = 128              // rows whose changes are counted
-	serveEvery  = 10 * time.Second // budget of repair for a neighbour:
-	serveBase   = 1 << 20          // bytes, and four times the database
+	maxPeers    = 256     // of those that were neighbours of late: what they took is remembered
+	maxAsked    = 256     // nodes asked for that did not come yet
+	maxChanges  = 16      // of one row that flood on at once within a second
+	maxRates    = 128     // rows whose changes are counted
+	serveEvery  = 10      // seconds in which a neighbour may have so much repair:
+	serveBase   = 1 << 20 // bytes, and four times the database
+	scanRows    = 4096    // rows that are looked through for the work of one check
 )
+
+// badRate is how many forged adjacencies a neighbour may send before it is not
+// heard for a while.
+var badRate = limit.Rate{PerSecond: 1, Burst: 16}
+
+// workRate is what a neighbour may cost unasked, in checks of an adjacency's
+// signatures (some 0.1 ms each). At once it is as much as the largest database:
+// everybody may start, or part and meet again, at a time.
+var workRate = limit.Rate{PerSecond: 1000, Burst: MaxNodes}
 
 // Gossip keeps a table the same as everybody's. Changes flood: each goes to all
 // links but those that have it. Digests find what a flood missed, when a link
@@ -79,6 +90,10 @@ type Gossip struct {
 	asked []crux.NodeID // by Want, for news that came bare
 	pull  pulling
 	next  time.Duration // the periodic digest
+
+	served *limit.Peers // bytes of repair
+	work   *limit.Peers // see workRate
+	bad    *limit.Peers // forged adjacencies
 }
 
 // link is a neighbour.
@@ -92,15 +107,14 @@ type link struct {
 	stale  bool          // its table differs from this one, and a pull must wait
 	pullAt time.Duration // when to pull from it, if it still differs
 	pulled time.Duration // when that was last done
-	bad    int           // forged adjacencies since badAt
-	badAt  time.Duration
-	served int // bytes of repair since servedAt
-	since  time.Duration
 }
 
 // NewGossip makes the gossip of a table.
 func NewGossip(cfg GossipConfig, now time.Duration) *Gossip {
-	g := &Gossip{cfg: cfg, t: cfg.Table, now: now}
+	g := &Gossip{
+		cfg: cfg, t: cfg.Table, now: now,
+		served: limit.NewPeers(maxPeers), work: limit.NewPeers(maxPeers), bad: limit.NewPeers(maxPeers),
+	}
 	g.queue.at = never
 	g.pull.reset()
 	g.next = now + g.jitter(digestEvery)
@@ -162,7 +176,7 @@ func (g *Gossip) Publish(now time.Duration, a *Adjacency) (GossipReady, error) {
 func (g *Gossip) Receive(now time.Duration, peer crux.NodeID, m Message) GossipReady {
 	g.begin(now)
 	l := g.link(peer)
-	if l == nil || l.muted(g.now) {
+	if l == nil || g.muted(peer) {
 		return g.end()
 	}
 	switch m := m.(type) {
@@ -236,6 +250,15 @@ func (g *Gossip) runTimers() {
 		if l := g.anyLink(); l != nil {
 			g.tell(l, false)
 		}
+		g.tidy()
+	}
+}
+
+// tidy has the table take no more room than its rows need. Nothing here may refer
+// to rows by their numbers then.
+func (g *Gossip) tidy() {
+	if len(g.queue.rows) == 0 && len(g.pull.unseen) == 0 && g.t.shrink() {
+		g.rates = rates{}
 	}
 }
 
@@ -248,13 +271,18 @@ func (g *Gossip) link(peer crux.NodeID) *link {
 	return nil
 }
 
-// muted says whether the link sent so much forged that it is not heard for a
-// while.
-func (l *link) muted(now time.Duration) bool {
-	if l.bad > 0 && now-l.badAt >= badEvery {
-		l.bad = 0
+// muted says whether a neighbour sent so much that was forged that it is not
+// heard for a while.
+func (g *Gossip) muted(peer crux.NodeID) bool { return !g.bad.Has(g.now, peer, badRate, 1) }
+
+// afford says whether a neighbour may cost so many checks more. What it may not
+// is left to the next comparison of tables, with whomever.
+func (g *Gossip) afford(l *link, checks float64) bool {
+	if !g.work.Take(g.now, l.peer, workRate, checks) {
+		g.stats.Over++
+		return false
 	}
-	return l.bad >= maxBad
+	return true
 }
 
 // addLink gives the neighbour a free slot; nil if there is none.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/limit"
 )
 
 // attack gives node 1 of a formed world to the test, as a neighbour of node 0.
@@ -19,7 +20,13 @@ func attack(t *testing.T, seed uint64) (*world, *peer, func(Message) GossipReady
 		if err != nil {
 			t.Fatal(err)
 		}
-		return p.g.Receive(w.now, node(1), m)
+		r := p.g.Receive(w.now, node(1), m)
+		for _, s := range r.Sends { // whoever sends what cannot be read loses the link
+			if _, err := Decode(s.Msg.Append(nil)); err != nil {
+				t.Fatalf("it answers %T with what cannot be read: %v", m, err)
+			}
+		}
+		return r
 	}
 }
 
@@ -53,13 +60,18 @@ func TestANeighbourThatForgesIsNotHeardForLong(t *testing.T) {
 		forged.Sig[0]++
 		send(&News{[]Item{{forged, false}}})
 	}
-	if checks > maxBad {
+	if checks > int(badRate.Burst) {
 		t.Errorf("%d signatures were checked", checks)
 	}
 	if r := send(&News{[]Item{{adjacency(7, 5000, 1), false}}}); len(r.Updated) != 0 {
 		t.Error("it is still heard")
 	}
-	w.now += badEvery
+	w.link(0, 1, false)
+	w.link(0, 1, true)
+	if r := send(&News{[]Item{{adjacency(7, 5000, 1), false}}}); len(r.Updated) != 0 {
+		t.Error("over another link it is heard again")
+	}
+	w.now += 10 * time.Second
 	if r := send(&News{[]Item{{adjacency(7, 5001, 1), false}}}); len(r.Updated) != 1 {
 		t.Error("later it is not heard again")
 	}
@@ -109,6 +121,72 @@ func TestWhoChangesAllTheTimeIsSlowedDown(t *testing.T) {
 	}
 }
 
+// A rogue neighbour signs no end of adjacencies of its own, all valid and new: by
+// flood, in answer to what it made others ask for, or as rows that nobody asked
+// for. Links are cut and made anew meanwhile.
+func TestValidNewsOfOneNeighbourCostABoundedWork(t *testing.T) {
+	was := workRate
+	workRate = limit.Rate{PerSecond: 100, Burst: 1000}
+	t.Cleanup(func() { workRate = was })
+	for name, tell := range map[string]func(send func(Message) GossipReady, a *Adjacency){
+		"news": func(send func(Message) GossipReady, a *Adjacency) { send(&News{[]Item{{a, false}}}) },
+		"rows": func(send func(Message) GossipReady, a *Adjacency) { send(&Rows{[]*Adjacency{a}}) },
+		"bare news, then rows": func(send func(Message) GossipReady, a *Adjacency) {
+			a = a.withCard(card(1, 1, uint32(a.Clock))) // a card that nobody has
+			send(&News{[]Item{{sign(a), true}}})
+			send(&Rows{[]*Adjacency{a}})
+		},
+		"a comparison": func(send func(Message) GossipReady, a *Adjacency) {
+			send(&Digest{Hash: a.Clock, Count: 30})
+			send(&Summary{Stamps: []Stamp{{a.Node, a.Epoch, a.Clock}}})
+			send(&Rows{[]*Adjacency{a, adjacency(1, a.Clock+1, 0)}})
+			send(&Rows{})
+		},
+	} {
+		w, p, send := attack(t, 10)
+		w.now = 100 * time.Second
+		checks, scans := 0, 0
+		p.g.cfg.Verify = func(a *Adjacency) bool { checks++; return verify(a) }
+		const times = 3000
+		for i := range uint64(times) {
+			w.now += ms
+			if i%500 == 0 {
+				w.link(0, 1, false)
+				w.link(0, 1, true)
+			}
+			before := p.g.pull.from
+			tell(send, adjacency(1, 1000+2*i, 0))
+			if before == nil && p.g.pull.from != nil {
+				scans++
+			}
+		}
+		most := int(workRate.Burst + times/1000*workRate.PerSecond)
+		t.Logf("%s: %d told, %d checks, %d left", name, times, checks, p.g.Stats().Over)
+		if checks+scans > most || p.g.Stats().Over == 0 {
+			t.Errorf("%s: %d checks, %d scans; %d were left", name, checks, scans, p.g.Stats().Over)
+		}
+		other := adjacency(2, 5000, 0)
+		if r := p.g.Receive(w.now, w.someNeighbour(0, 1), &News{[]Item{{other, false}}}); len(r.Updated) != 1 {
+			t.Errorf("%s: others are not heard", name)
+		}
+		w.now += time.Minute
+		if r := send(&News{[]Item{{adjacency(1, 1<<40, 0), false}}}); len(r.Updated) != 1 {
+			t.Errorf("%s: a minute later it is not heard", name)
+		}
+	}
+}
+
+// someNeighbour is a neighbour of node i other than the one named.
+func (w *world) someNeighbour(i, but int) crux.NodeID {
+	for e := range w.g.edges[i] {
+		if e != but {
+			return node(e)
+		}
+	}
+	w.t.Fatal("there is none")
+	return crux.NodeID{}
+}
+
 func TestStrangersHaveNoRows(t *testing.T) {
 	_, p, send := attack(t, 3)
 	p.allowed = func(id crux.NodeID) bool { return p.w.by[id] != nil }
@@ -137,7 +215,11 @@ func TestOfTwoWordsWithOneStampTheFirstStays(t *testing.T) {
 func TestRepairForOneNeighbourIsBounded(t *testing.T) {
 	w, p, send := attack(t, 5)
 	out := 0
-	for range 10000 {
+	for i := range 10000 {
+		if i%100 == 0 { // nor is there more for who comes again
+			w.link(0, 1, false)
+			w.link(0, 1, true)
+		}
 		for _, s := range append(send(&Buckets{[]uint64{1}}).Sends, send(&Want{[]crux.NodeID{node(7)}}).Sends...) {
 			out += s.Msg.Size()
 		}
@@ -145,7 +227,7 @@ func TestRepairForOneNeighbourIsBounded(t *testing.T) {
 	if most := serveBase + 5*p.t.Bytes(); out > most {
 		t.Errorf("%d bytes were sent, more than %d", out, most)
 	}
-	w.now += serveEvery + time.Second
+	w.now += (serveEvery + 1) * time.Second
 	for _, s := range send(&Want{[]crux.NodeID{node(7)}}).Sends {
 		if m, ok := s.Msg.(*Rows); ok && len(m.Adjacencies) == 1 {
 			return

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/limit"
 )
 
 // pulling is the one repair that a node does at a time: it fetches what a
@@ -15,13 +16,14 @@ import (
 type pulling struct {
 	from   *link // nil: none
 	until  time.Duration
-	wants  []Stamp // still to be asked for
+	wants  []Stamp                  // still to be asked for
+	asked  map[crux.NodeID]struct{} // that did not come yet
 	unseen map[uint32]struct{}
 	tellAt time.Duration // unseen holds rows that were pulled and did not flood here since
 }
 
 func (p *pulling) reset() {
-	p.from, p.until, p.wants = nil, never, nil
+	p.from, p.until, p.wants, p.asked = nil, never, nil, nil
 	if len(p.unseen) == 0 {
 		p.tellAt = never
 	}
@@ -68,12 +70,18 @@ func (g *Gossip) onDigest(l *link, m *Digest) {
 	if l.told != g.t.hash || g.now-l.toldAt > pullOver {
 		g.tell(l, true)
 	}
-	if g.pull.from != nil {
+	switch {
+	case g.pull.from != nil:
 		l.stale = true
-		return
+	case !g.afford(l, g.scan()):
+		l.pullAt = g.now + pullAgain
+	default:
+		g.startPull(l)
 	}
-	g.startPull(l)
 }
+
+// scan is the work of looking at every row, in checks.
+func (g *Gossip) scan() float64 { return 1 + float64(g.t.n)/scanRows }
 
 func (g *Gossip) startPull(l *link) {
 	l.pullAt, l.pulled = never, g.now
@@ -101,19 +109,20 @@ func (g *Gossip) pullNext() {
 
 // serve says whether the neighbour may have so many bytes more of repair.
 func (g *Gossip) serve(l *link, bytes int) bool {
-	if g.now-l.since > serveEvery {
-		l.since, l.served = g.now, 0
-	}
-	l.served += bytes
-	return l.served <= serveBase+4*g.t.bytes
+	most := float64(serveBase + 4*g.t.bytes)
+	return g.served.Take(g.now, l.peer, limit.Rate{PerSecond: most / serveEvery, Burst: most}, float64(bytes))
 }
 
-// leastServed is what the work for a request counts as, in bytes.
-const leastServed = 1 << 10
+// What the work for a request counts as, in bytes: at least, and for each row
+// that is looked at.
+const (
+	leastServed  = 1 << 10
+	servedPerRow = 4
+)
 
 // onBuckets answers with the stamps of the rows in buckets that differ.
 func (g *Gossip) onBuckets(l *link, m *Buckets) {
-	if !g.serve(l, leastServed) {
+	if !g.serve(l, leastServed+servedPerRow*g.t.n) {
 		return
 	}
 	k := log2(len(m.Sums))
@@ -179,7 +188,14 @@ func (g *Gossip) sendWant() {
 	if len(ask) > 0 {
 		p.until = g.now + pullOver
 		slices.SortFunc(ask, crux.NodeID.Compare) // a hostile summary may come in several disordered parts
-		g.send(p.from, &Want{slices.Compact(ask)})
+		ask = slices.Compact(ask)
+		if p.asked == nil {
+			p.asked = make(map[crux.NodeID]struct{})
+		}
+		for _, id := range ask {
+			p.asked[id] = struct{}{}
+		}
+		g.send(p.from, &Want{ask})
 		return
 	}
 	l := p.from
@@ -208,11 +224,15 @@ func (g *Gossip) onRows(l *link, m *Rows) {
 			g.asked = slices.Delete(g.asked, k, k+1)
 			flood = true
 		}
+		_, free := g.pull.asked[a.Node]
+		if free = free && g.pull.from == l; free {
+			delete(g.pull.asked, a.Node)
+		}
 		if old := g.t.Get(a.Node); old != nil && !a.Newer(old) {
 			g.stats.Stale++
 			continue
 		}
-		if g.accept(l, a, flood) {
+		if g.accept(l, a, flood, free) {
 			g.stats.Pulled++
 			if !flood {
 				g.pulled(g.t.ix.find(a.Node))

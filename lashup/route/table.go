@@ -241,10 +241,6 @@ func (t *Table) Neighbours(id crux.NodeID) []crux.NodeID {
 // on.
 func (t *Table) Tree(origin crux.NodeID) *Tree { return t.cache.tree(t, origin) }
 
-// NextHop is the neighbour through which the shortest path from this node to id
-// goes. There is none to this node itself, and to who is unreachable.
-func (t *Table) NextHop(id crux.NodeID) (crux.NodeID, bool) { return t.Tree(t.self).NextHop(id) }
-
 // buckets sums the stamps of the rows by the first k bits of their IDs.
 func (t *Table) buckets(k int) []uint64 {
 	sums := make([]uint64, 1<<k)
