@@ -201,10 +201,7 @@ func (c *core) tell(r *fabric.Ready) {
 		c.change()
 	}
 	if r.Superseded != 0 {
-		select {
-		case c.n.superseded <- r.Superseded:
-		default: // it was told
-		}
+		c.n.supersede(r.Superseded)
 	}
 	if r.Save {
 		c.save()

@@ -13,10 +13,10 @@ import (
 
 const (
 	// dialMost bounds a dial in all; the machine is told by then.
-	dialMost = 2 * time.Second
+	dialMost = 3 * time.Second
 	// dialCard bounds a dial to where the known card says, while there is a row
 	// of the registry to try, too.
-	dialCard = time.Second
+	dialCard = 2 * time.Second
 	// prefaceMost bounds the exchange of cards on a new stream.
 	prefaceMost = 2 * time.Second
 	// maxCard bounds the first frame.
@@ -73,8 +73,8 @@ func (n *Node) dialCard(ctx context.Context, c *route.Card) (*link, error) {
 	return n.preface(ctx, conn, true)
 }
 
-// preface makes a link of a stream: each side shows its card. The stream is
-// closed if it fails.
+// preface makes a link of a stream: each side shows its card, and says that it
+// takes the other's. The stream is closed if it fails.
 func (n *Node) preface(ctx context.Context, conn *rpc.PinnedConn, dialled bool) (_ *link, err error) {
 	const op = "make link"
 	stop := context.AfterFunc(ctx, conn.Abort)
@@ -93,27 +93,72 @@ func (n *Node) preface(ctx context.Context, conn *rpc.PinnedConn, dialled bool) 
 	case crux.Inst(peer.Caller).API() != n.cfg.Inst.API():
 		return nil, crux.Errorf(op, crux.Denied, "%s of node %s is no %s", peer.Caller, peer.Node, n.cfg.Inst.API())
 	}
-	own, err := packet.AppendFrame(nil, n.pairs.Own())
-	if err != nil {
+	if err := writeFrame(conn, n.pairs.Own()); err != nil {
 		return nil, crux.Wrap(op, err)
 	}
-	if _, err := conn.Write(own); err != nil {
-		return nil, crux.Errorf(op, crux.Unavailable, "%w", err)
+	if err := n.judge(conn, peer.Node); err != nil {
+		return nil, crux.Wrap(op, err)
 	}
+	if err := n.judged(conn, peer.Node); err != nil {
+		return nil, crux.Wrap(op, err)
+	}
+	return newLink(n, conn, dialled), nil
+}
+
+// judge reads the other side's card and says whether it is taken: it is shown the
+// newer one that is known here, if there is one.
+func (n *Node) judge(conn net.Conn, peer crux.NodeID) error {
 	b, err := packet.ReadFrame(conn, maxCard)
 	if err != nil {
-		return nil, crux.Errorf(op, crux.Unavailable, "node %s shows no card: %w", peer.Node, err)
+		return crux.Errorf("", crux.Unavailable, "node %s shows no card: %w", peer, err)
 	}
 	c, err := route.DecodeCard(b)
 	switch {
 	case err != nil:
-		return nil, crux.Wrap(op, err)
-	case c.Node != peer.Node || !n.VerifyCard(c):
-		return nil, crux.Errorf(op, crux.Corrupt, "node %s shows a card that is not its own", peer.Node)
-	case !n.learn(c):
-		return nil, crux.Errorf(op, crux.Conflict, "node %s shows a card that a newer one has replaced", peer.Node)
+		return err
+	case c.Node != peer || !n.VerifyCard(c):
+		return crux.Errorf("", crux.Corrupt, "node %s shows a card that is not its own", peer)
+	case n.learn(c):
+		return writeFrame(conn, welcome{})
 	}
-	return newLink(n, conn, dialled), nil
+	if newer := n.pairs.Card(peer); newer != nil {
+		// It has no more to say, so this is not cut off by what it did not read.
+		_ = writeFrame(conn, newer)
+	}
+	return crux.Errorf("", crux.Conflict, "node %s shows a card that a newer one has replaced", peer)
+}
+
+// judged reads what the other side makes of this one's card.
+func (n *Node) judged(conn net.Conn, peer crux.NodeID) error {
+	b, err := packet.ReadFrame(conn, maxCard)
+	if err != nil {
+		return crux.Errorf("", crux.Unavailable, "node %s does not take the link: %w", peer, err)
+	}
+	if string(b) == string(welcome{}.Append(nil)) {
+		return nil
+	}
+	c, err := route.DecodeCard(b)
+	if err == nil && c.Node == n.id && c.Epoch > n.pairs.Own().Epoch && n.VerifyCard(c) {
+		n.supersede(c.Epoch)
+	}
+	return crux.Errorf("", crux.Conflict, "node %s knows a newer card of this node", peer)
+}
+
+// welcome is the frame that takes the other side's card.
+type welcome struct{}
+
+func (welcome) Size() int              { return 1 }
+func (welcome) Append(b []byte) []byte { return append(b, 1) }
+
+func writeFrame(conn net.Conn, m packet.Message) error {
+	b, err := packet.AppendFrame(nil, m)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Write(b); err != nil {
+		return crux.Errorf("write frame", crux.Unavailable, "%w", err)
+	}
+	return nil
 }
 
 // accept is the goroutine that takes streams in from a listener.

@@ -94,19 +94,8 @@ func (r *reader) hello(now time.Duration, from netip.AddrPort, kind packet.Kind,
 	if kind == packet.Answer && !asked {
 		return seal.NoPeer
 	}
-	if known := r.n.pairs.Card(m.Card.Node); known == nil || *known != *m.Card {
-		if r.n.people.Load().keys[m.Card.Node] == nil {
-			return seal.NoPeer
-		}
-		if !asked && !r.verify.Take(now, verifyRate, verifyBurst) {
-			return seal.OverBudget
-		}
-		if !r.n.VerifyCard(m.Card) {
-			return seal.BadRecord
-		}
-		if !r.n.learn(m.Card) {
-			return seal.OldRun
-		}
+	if v := r.introduce(now, m.Card, asked); v != seal.Accepted {
+		return v
 	}
 	if kind == packet.Answer {
 		select {
@@ -119,6 +108,24 @@ func (r *reader) hello(now time.Duration, from netip.AddrPort, kind packet.Kind,
 	if err == nil {
 		r.n.send(p, from)
 	}
+	return seal.Accepted
+}
+
+// introduce takes in a card, if it is one of a member. An old one changes
+// nothing: on the link that its process makes it is told of the newer one.
+func (r *reader) introduce(now time.Duration, c *route.Card, asked bool) seal.Verdict {
+	if known := r.n.pairs.Card(c.Node); known != nil && *known == *c {
+		return seal.Accepted
+	}
+	switch {
+	case r.n.people.Load().keys[c.Node] == nil:
+		return seal.NoPeer
+	case !asked && !r.verify.Take(now, verifyRate, verifyBurst):
+		return seal.OverBudget
+	case !r.n.VerifyCard(c):
+		return seal.BadRecord
+	}
+	r.n.learn(c)
 	return seal.Accepted
 }
 

@@ -98,7 +98,7 @@ func (h *host) handOver(to crux.Inst) (old *Node) {
 
 func TestNobodyNoticesAHandover(t *testing.T) {
 	t.Parallel()
-	w := form(t, 6)
+	w := form(t, 5)
 	h, others := w.all[0], w.all[1:]
 	epoch := h.Card(h.member.ID).Epoch
 	x := w.watch(h, others...)
@@ -106,9 +106,10 @@ func TestNobodyNoticesAHandover(t *testing.T) {
 	for _, to := range []crux.Inst{"lashup1_1", "lashup1_2"} {
 		seen.end() // the process that looked is gone
 		old := h.handOver(to)
-		if r, err := others[0].Check(soon(t), h.member.ID); err != nil || r.State != detect.Alive && r.State != detect.Unheard {
-			t.Errorf("while two processes answer: %+v, %v", r, err)
-		}
+		eventually(t, "one of the two processes to answer", func() bool {
+			r, err := others[0].Check(soon(t), h.member.ID)
+			return err == nil && r.State == detect.Alive
+		})
 		if err := old.Close(); err != nil {
 			t.Fatal(err)
 		}

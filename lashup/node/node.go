@@ -175,6 +175,13 @@ func (n *Node) send(p []byte, to netip.AddrPort) {
 // with a greater one.
 func (n *Node) Superseded() <-chan uint64 { return n.superseded }
 
+func (n *Node) supersede(epoch uint64) {
+	select {
+	case n.superseded <- epoch:
+	default: // it was told
+	}
+}
+
 // Close ends the node: it leaves the fabric and says so, unless it is frozen, and
 // waits for everything that Open started. Calling it again waits for the same end.
 func (n *Node) Close() error {

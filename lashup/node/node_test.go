@@ -186,3 +186,28 @@ func TestNeighboursAreKept(t *testing.T) {
 		return len(h.saved) == 2
 	})
 }
+
+func TestAProcessWhoseFilesAreOldIsToldSo(t *testing.T) {
+	t.Parallel()
+	w := form(t, 3)
+	h := w.all[1]
+	h.kill()
+	h.epoch = 10
+	h.start() // 11
+	w.together()
+	h.kill()
+	h.epoch = 4 // from a backup
+	h.start()
+	select {
+	case epoch := <-h.Superseded():
+		if epoch != 11 {
+			t.Errorf("the others know epoch %d", epoch)
+		}
+	case <-time.After(patience):
+		t.Fatal("it is not told that its epoch is old")
+	}
+	h.stop()
+	h.epoch = 11
+	h.start()
+	w.together()
+}

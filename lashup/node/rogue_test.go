@@ -65,6 +65,7 @@ func (r *rogue) dial(to *host, show *route.Card) *rpc.PinnedConn {
 	}
 	t.Cleanup(conn.Abort)
 	r.say(conn, show)
+	r.say(conn, welcome{})
 	return conn
 }
 
@@ -77,7 +78,7 @@ func (r *rogue) say(conn net.Conn, m packet.Message) {
 	_, _ = conn.Write(b)
 }
 
-// hears reads the other side's card.
+// hears reads the other side's card, and that it takes this one's.
 func (r *rogue) hears(t *testing.T, conn net.Conn) *route.Card {
 	t.Helper()
 	b, err := packet.ReadFrame(conn, maxCard)
@@ -87,6 +88,9 @@ func (r *rogue) hears(t *testing.T, conn net.Conn) *route.Card {
 	c, err := route.DecodeCard(b)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if b, err := packet.ReadFrame(conn, maxCard); err != nil || len(b) != 1 || b[0] != 1 {
+		t.Fatalf("it says %x, %v", b, err)
 	}
 	return c
 }

@@ -23,8 +23,9 @@ type View struct {
 type Member struct {
 	ID    crux.NodeID
 	State route.State
-	Why   route.Why // where State is Down
-	Since time.Time // when this node saw it take this state; or its own start
+	Why   route.Why     // where State is Down
+	Since time.Time     // when this node saw it take this state; or its own start
+	RTT   time.Duration // the latest round trip; 0: it is not pinged from here
 	// Distance is the number of hops from this node, or route.Infinity.
 	Distance int
 	Addr     netip.AddrPort // where its datagrams arrive; zero: not known
@@ -64,6 +65,7 @@ func (c *core) look() *View {
 	for _, id := range slices.SortedFunc(maps.Keys(p.keys), crux.NodeID.Compare) {
 		m := Member{ID: id, Since: c.n.start, Distance: tree.Distance(id), Master: p.masters[id]}
 		m.State, m.Why = c.m.State(id)
+		m.RTT, _ = c.m.RTT(id)
 		if at, ok := c.since[id]; ok {
 			m.Since = at
 		}

@@ -32,7 +32,9 @@
 //
 // A link is a pinned stream (crux/rpc): TLS says who is at the other end. On it
 // travel frames: a length (4 bytes, big-endian, 1 to MaxFrame) and so many bytes.
-// The first frame of each side is its card, each further one is a message.
+// The first frame of each side is its card; the second says what it makes of the
+// other's: one byte, 1, or the newer card of the other's node that it knows. Each
+// further one is a message.
 //
 // # Guarantees
 //
