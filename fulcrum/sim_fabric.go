@@ -15,21 +15,22 @@ import (
 func newSimFabric() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fabric",
-		Short: "How fast a bloc of a size learns of failures and updates, and what that costs",
-		Long: `Start a bloc of that size in virtual time, the starts spread over a second, with
-the machine that real nodes run; let it rest; spread updates; and let one member
-fail, by the silent death of its host or so that its process hangs. Each one-way
-delay is uniform between 0.2 and 1.2 of the delay.
+		Short: "How fast a bloc learns of failures and updates, at what cost",
+		Long: `Start a bloc of that size in virtual time, the starts spread over a second,
+with the machine that real nodes run; let it rest; spread updates; and let one
+member fail, by the silent death of its host or so that its process hangs. Each
+one-way delay is uniform between 0.2 and 1.2 of the delay.
 
-joined_s counts from the last start until every node sees every other; detect90_ms
-from the failure until 90% of the live nodes' tables show the member unreachable.
-idle_bytes_per_node_s counts seals, acknowledgements and TCP, UDP and IP headers.
-The same seed gives the same trace, a hash over every event. A time of -1 did not
-come.
+joined_s counts from the last start until every node sees every other;
+detect90_ms from the failure until 90% of the live nodes' tables show the member
+unreachable. idle_bytes_per_node_s counts seals, acknowledgements and TCP, UDP
+and IP headers. An update is a write to the store, or beyond 2,000 nodes a
+multicast. A time of -1 did not come. The same seed gives the same trace, a hash
+over every event.
 
 --formed begins with an overlay as after long calm, so that large blocs need no
-time to join. --scenario plays a scenario file instead, which says what happens and
-what must hold: lashup/sim describes them, lashup/testdata has examples.`,
+time to join. --scenario plays a scenario file instead, which says what happens
+and what must hold: lashup/sim describes them, lashup/testdata has examples.`,
 		Example: `  fulcrum sim fabric --nodes 1000 --fail hang --updates 100 -o json
   fulcrum sim fabric --scenario lashup/testdata/split.txt --seed 7`,
 		Args: cobra.NoArgs,

@@ -73,4 +73,7 @@ const (
 	askEvery = 15 * time.Second
 	maxAsked = 64
 	maxCuts  = 32
+	// maxEvicted bounds who is remembered as evicted, to be let back at once
+	// when the flock has it again; others come back when they ask.
+	maxEvicted = 4096
 )

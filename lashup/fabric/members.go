@@ -104,7 +104,9 @@ func (m *Machine) evict() {
 		m.dirty = true
 		m.clearCut(id)
 		m.table.Forget(id)
-		m.evicted[id] = struct{}{}
+		if len(m.evicted) < maxEvicted {
+			m.evicted[id] = struct{}{}
+		}
 	}
 }
 

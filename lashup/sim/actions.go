@@ -52,6 +52,10 @@ func (p *play) one(nd *Node, a *action) {
 			p.w.Admit(nd)
 		}
 		nd.Start()
+	case "replace":
+		nd.Crash()
+		nd.saved, nd.store = nil, store{}
+		nd.Start()
 	case "kill":
 		nd.Kill()
 	case "crash":

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -206,14 +205,4 @@ func (p *play) describe() string {
 		}
 	}
 	return string(b)
-}
-
-// sorted are the keys of a map, in order.
-func sorted[K cmp.Ordered, V any](m map[K]V) []K {
-	var out []K
-	for k := range m {
-		out = append(out, k)
-	}
-	slices.Sort(out)
-	return out
 }

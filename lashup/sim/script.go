@@ -25,6 +25,7 @@ import "time"
 // Actions:
 //
 //	start WHO, restart WHO    a new process
+//	replace WHO               the same on an empty disk
 //	kill WHO                  the host dies, in silence
 //	crash WHO                 the process ends; its kernel closes its streams
 //	hang WHO, resume WHO      SIGSTOP and SIGCONT

@@ -3,7 +3,7 @@ package sim
 import "slices"
 
 var (
-	plain  = []string{"start", "restart", "kill", "crash", "hang", "resume", "leave", "evict"}
+	plain  = []string{"start", "restart", "kill", "crash", "hang", "resume", "leave", "evict", "replace"}
 	whys   = []string{"dead", "hung", "asymmetric", "left", "closed", "unreachable"}
 	states = []string{"alive", "dead", "hung", "asymmetric", "left", "isolated", "unknown"}
 )
