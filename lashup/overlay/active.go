@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/limit"
 )
 
 // activate makes the peer of a link a neighbour.
@@ -29,6 +30,18 @@ func (m *Machine) deactivate(peer crux.NodeID) {
 
 // room is how many more neighbours there may be.
 func (m *Machine) room() int { return max(0, m.p.Active-len(m.active)) }
+
+// claim says whether a node gets a place here because it asks for one: there is
+// room, or it and all others have not pushed out too many neighbours of late. One
+// that connects and closes again and again would take them all.
+func (m *Machine) claim(peer crux.NodeID) bool {
+	return m.room() > 0 || m.mayPush(peer) && m.pushed.Take(m.now, pushAll, 1) && m.pushers.Take(m.now, peer, pushOne, 1)
+}
+
+// mayPush says whether claim would let a node push out a neighbour.
+func (m *Machine) mayPush(peer crux.NodeID) bool {
+	return m.pushed.Has(m.now, pushAll, 1) && m.pushers.Has(m.now, peer, pushOne, 1)
+}
 
 // makeRoom lets a random neighbour go if there is no room for a new one, and
 // tells it whom to try instead.
@@ -60,14 +73,23 @@ func (m *Machine) refuse(l *link, busy bool) {
 	m.note(l.peer)
 }
 
+// decline ends a link to a peer that would be a neighbour, for want of room.
+func (m *Machine) decline(l *link) {
+	m.send(l.peer, &Disconnect{})
+	m.close(l)
+	m.note(l.peer)
+}
+
 // crossed handles a request of a peer that is being asked itself: both want it.
 // It says whether the message needs no further answer.
 func (m *Machine) crossed(l *link) bool {
-	switch l.state {
-	case asking:
-		m.accept(l, false)
-	case incoming:
+	switch {
+	case l.state == incoming:
 		return false
+	case l.state == asking && (l.own || m.claim(l.peer)):
+		m.accept(l, false)
+	case l.state == asking:
+		m.decline(l)
 	}
 	return true
 }
@@ -75,7 +97,7 @@ func (m *Machine) crossed(l *link) bool {
 func (m *Machine) onJoin(l *link, msg *Join) {
 	switch {
 	case m.crossed(l):
-	case !m.joins.take(m.now, m.p.JoinRate, float64(m.p.JoinBurst)):
+	case !m.joins.Take(m.now, limit.Rate{PerSecond: m.p.JoinRate, Burst: float64(m.p.JoinBurst)}, 1), !m.claim(l.peer):
 		m.refuse(l, true)
 	default:
 		m.pardon(l.peer)
@@ -87,6 +109,8 @@ func (m *Machine) onJoin(l *link, msg *Join) {
 func (m *Machine) onNeighbour(l *link, msg *Neighbour) {
 	switch {
 	case m.crossed(l):
+	case msg.High && !m.claim(l.peer):
+		m.refuse(l, true)
 	case msg.High:
 		m.pardon(l.peer)
 		m.accept(l, true)
@@ -104,10 +128,8 @@ func (m *Machine) onAccept(l *link, msg *Accept) {
 	for _, id := range msg.Others {
 		m.note(id)
 	}
-	if m.room() == 0 && !l.force {
-		m.send(l.peer, &Disconnect{})
-		m.close(l)
-		m.note(l.peer)
+	if m.room() == 0 && !l.own && !(l.force && m.claim(l.peer)) {
+		m.decline(l)
 		return
 	}
 	m.makeRoom(l.peer, msg.Room > 0)
@@ -190,7 +212,8 @@ func (m *Machine) Reach(now time.Duration, peer crux.NodeID) Ready {
 	m.begin(now)
 	m.pardon(peer)
 	if !m.left && m.free(peer) && m.pending() < maxPending {
-		m.dial(peer, askHigh).force = true
+		l := m.dial(peer, askHigh)
+		l.force, l.own = true, true
 	}
 	return m.end()
 }

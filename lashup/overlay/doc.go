@@ -53,6 +53,11 @@
 // Active and passive view are disjoint, bounded, and without this node. Every
 // open link is active, or in a handshake that times out. Once messages have
 // arrived and handshakes are over, two nodes agree whether they are neighbours.
-// A node without neighbours is never refused by one that reaches it and is up.
 // While a node is alone it tries those that it knows for ever, at a falling rate.
+// One that says that it has no neighbour, or must have this one, is refused in one
+// case only: it would push out a neighbour, and has itself done so three times of
+// late (one is forgiven in 10 s), or all have, forty times (20 in a second). It is
+// then given others to try. The same holds for joins, which have a limit of their
+// own beside it, and for whom a walk names. So who connects, and closes, and
+// connects again takes nobody's neighbours away.
 package overlay

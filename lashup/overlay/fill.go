@@ -116,7 +116,7 @@ func (m *Machine) anchor() time.Duration {
 	}
 	f.tried++
 	l := m.dial(id, askJoin)
-	l.anchor, l.force = true, true
+	l.anchor, l.force, l.own = true, true, true
 	return m.now + hedgeAfter
 }
 

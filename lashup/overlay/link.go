@@ -15,6 +15,7 @@ type link struct {
 	until  time.Duration // when it is given up; never for an active one
 	ask    ask
 	force  bool // let another neighbour go for this one, if there is no room
+	own    bool // and as often as this node wants: no other led it to this
 	walks  bool // the Join that was sent asks for walks
 	anchor bool // counts as a contact that was joined
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/limit"
 )
 
 // Machine is one node's part in the overlay. Its state is divided by subject,
@@ -20,10 +21,12 @@ type Machine struct {
 	active  []crux.NodeID // those whose link is active; never changed in place
 	passive []candidate   // passive.go
 	bans    []ban
-	fill    filling // fill.go
-	joins   bucket  // of joins that were taken
-	walks   bucket  // of walks that were passed on
-	takes   bucket  // of walks that ended here with a dial
+	fill    filling      // fill.go
+	joins   limit.Bucket // of joins that were taken
+	walks   limit.Bucket // of walks that were passed on
+	takes   limit.Bucket // of walks that ended here with a dial
+	pushed  limit.Bucket // of neighbours that had to go for who asked
+	pushers *limit.Peers // for whom they went
 	shuffle shuffling
 	left    bool
 }
@@ -31,7 +34,7 @@ type Machine struct {
 // New makes a machine without neighbours. It begins to join when it is told of
 // contacts or of known nodes.
 func New(cfg Config, now time.Duration) *Machine {
-	m := &Machine{cfg: cfg, p: cfg.Params.withDefaults(), now: now, due: never}
+	m := &Machine{cfg: cfg, p: cfg.Params.withDefaults(), now: now, due: never, pushers: limit.NewPeers(maxPushers)}
 	m.fill = filling{seekAt: never, dialFor: dialMin, aloneWait: aloneMin, busyWait: busyMin, seekWait: seekMin}
 	m.shuffle = shuffling{mean: min(firstShuffle, m.p.Shuffle)}
 	m.shuffle.at = now + m.jitter(m.shuffle.mean)
@@ -109,21 +112,4 @@ func (m *Machine) send(to crux.NodeID, msg Message) {
 // jitter is a random time between d/2 and 3d/2.
 func (m *Machine) jitter(d time.Duration) time.Duration {
 	return d/2 + time.Duration(m.cfg.Rand.Int64N(int64(d)+1))
-}
-
-// bucket is a token bucket that was full at time 0.
-type bucket struct {
-	used float64
-	at   time.Duration
-}
-
-// take takes one token, if there is one.
-func (b *bucket) take(now time.Duration, rate, burst float64) bool {
-	b.used = max(0, b.used-rate*(now-b.at).Seconds())
-	b.at = now
-	if b.used+1 > burst {
-		return false
-	}
-	b.used++
-	return true
 }

@@ -19,7 +19,7 @@ type Join struct {
 
 // Neighbour asks to become a neighbour: the first message of whoever dialled.
 type Neighbour struct {
-	High bool // the sender has no neighbour, or must have this one: not to be refused
+	High bool // the sender has no neighbour, or must have this one: not to be refused, unless it pushes others out too often
 }
 
 // Accept makes the receiver, which has asked, a neighbour.
@@ -30,7 +30,7 @@ type Accept struct {
 
 // Refuse answers a Join or a Neighbour. The link is closed after it.
 type Refuse struct {
-	Busy   bool          // there were too many joins just now
+	Busy   bool          // there were too many joins just now, or neighbours pushed out
 	Others []crux.NodeID // to try; at most maxOthers
 }
 

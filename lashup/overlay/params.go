@@ -1,6 +1,10 @@
 package overlay
 
-import "time"
+import (
+	"time"
+
+	"fulcrum.example/lashup/limit"
+)
 
 // Params are the numbers and times of the overlay. Zero fields mean the default.
 type Params struct {
@@ -69,8 +73,17 @@ const (
 	maxContacts = 32
 	maxBans     = 64
 	maxTrails   = 32
-	walkRate    = 200 // ForwardJoins and Shuffles a second that this node passes on, and at once
-	takeRate    = 20  // dials a second that walks of others cause here, and at once
-	shuffleOwn  = 3   // of the active view in a shuffle (ka)
-	shufflePast = 4   // of the passive view (kp)
+	maxPushers  = 1024 // for whom a neighbour went of late
+	shuffleOwn  = 3    // of the active view in a shuffle (ka)
+	shufflePast = 4    // of the passive view (kp)
+)
+
+// Rates. The last two are of neighbours that are let go for a node that asks or
+// that a walk names: a thousand nodes that start at once through three contacts
+// cost those twenty in the worst second, and no two nodes more than two.
+var (
+	walkRate = limit.Rate{PerSecond: 200, Burst: 200} // ForwardJoins and Shuffles that this node passes on
+	takeRate = limit.Rate{PerSecond: 20, Burst: 20}   // dials that walks of others cause here
+	pushAll  = limit.Rate{PerSecond: 20, Burst: 40}
+	pushOne  = limit.Rate{PerSecond: 0.1, Burst: 3} // for one node
 )

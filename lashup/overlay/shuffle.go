@@ -42,7 +42,7 @@ func (m *Machine) startShuffle() {
 
 // onShuffle passes a shuffle on, or answers it at the end of its walk.
 func (m *Machine) onShuffle(l *link, msg *Shuffle) {
-	if l.state != active || msg.Origin == m.cfg.Self || !m.walks.take(m.now, walkRate, walkRate) {
+	if l.state != active || msg.Origin == m.cfg.Self || !m.walks.Take(m.now, walkRate, 1) {
 		return
 	}
 	if hop, ok := m.nextHop(l.peer, msg.Origin); ok && msg.TTL > 1 {

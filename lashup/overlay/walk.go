@@ -44,7 +44,7 @@ func (m *Machine) nextHop(from, node crux.NodeID) (crux.NodeID, bool) {
 // onForwardJoin passes a walk on or ends it. It ends, after its hops, at the first
 // node that can take the newcomer: with room, or with an edge to split.
 func (m *Machine) onForwardJoin(l *link, msg *ForwardJoin) {
-	if l.state != active || !m.walks.take(m.now, walkRate, walkRate) {
+	if l.state != active || !m.walks.Take(m.now, walkRate, 1) {
 		return
 	}
 	if int(msg.TTL) == m.p.Mention {
@@ -71,7 +71,7 @@ func (m *Machine) take(msg *ForwardJoin) bool {
 		return false
 	}
 	full := m.lack() == 0
-	if full && (msg.Room < 2 || m.splitting()) || !m.takes.take(m.now, takeRate, takeRate) {
+	if full && (msg.Room < 2 || m.splitting() || !m.mayPush(msg.Node)) || !m.takes.Take(m.now, takeRate, 1) {
 		return false
 	}
 	m.dial(msg.Node, askLow).force = full
