@@ -8,6 +8,7 @@ import (
 	"fulcrum.example/lashup/node"
 	"fulcrum.example/lashup/replica"
 	"fulcrum.example/lashup/store"
+	"sync/atomic"
 )
 
 // What the handlers need of the fabric and of the store. Methods may be called
@@ -23,7 +24,7 @@ type network interface {
 	Counts(ctx context.Context) (map[string]int64, error)
 }
 
-// storage is the store: *store.Store, by way of stored.
+// storage is the store: *store.Store, by way of holder.
 type storage interface {
 	Write(ctx context.Context, list []replica.Write) (replica.Version, error)
 	Get(ctx context.Context, key []string) (replica.Item, error)
@@ -39,12 +40,33 @@ type watch interface {
 	Close()
 }
 
-// stored is a store as storage.
-type stored struct{ *store.Store }
+// holder holds the store, of which there is another one after a handover that
+// failed.
+type holder struct{ p atomic.Pointer[store.Store] }
 
-// Watch begins to follow keys.
-func (s stored) Watch(ctx context.Context, p replica.Pattern, since replica.Version) (watch, error) {
-	w, err := s.Store.Watch(ctx, p, since)
+func (h *holder) get() *store.Store { return h.p.Load() }
+
+func (h *holder) close() error {
+	if s := h.get(); s != nil {
+		return s.Close()
+	}
+	return nil
+}
+
+func (h *holder) Write(ctx context.Context, list []replica.Write) (replica.Version, error) {
+	return h.get().Write(ctx, list)
+}
+
+func (h *holder) Get(ctx context.Context, key []string) (replica.Item, error) {
+	return h.get().Get(ctx, key)
+}
+
+func (h *holder) Scan(ctx context.Context, p replica.Pattern, f func(replica.Item) bool) error {
+	return h.get().Scan(ctx, p, f)
+}
+
+func (h *holder) Watch(ctx context.Context, p replica.Pattern, since replica.Version) (watch, error) {
+	w, err := h.get().Watch(ctx, p, since)
 	if err != nil {
 		return nil, err
 	}
@@ -52,8 +74,8 @@ func (s stored) Watch(ctx context.Context, p replica.Pattern, since replica.Vers
 }
 
 // Counts gives the store's figures by name.
-func (s stored) Counts(ctx context.Context) (map[string]int64, error) {
-	x, err := s.Stats(ctx)
+func (h *holder) Counts(ctx context.Context) (map[string]int64, error) {
+	x, err := h.get().Stats(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -39,6 +39,9 @@ type host struct {
 
 func newBloc(t *testing.T, nodes int) *bloc {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("runs several nodes: left out with -short")
+	}
 	b := &bloc{t: t, rows: &rpctest.Registry{}, policy: rpctest.NewPolicy("test")}
 	b.rows.Set(true)
 	b.policy.Allow("client", fabric.API, true)

@@ -51,6 +51,7 @@ type core struct {
 	small   *vfs.OS // of the state
 	sockets *node.Sockets
 	node    atomic.Pointer[node.Node]
+	joined  chan struct{} // closed when node is set
 	store   holder
 	loading atomic.Bool // what is on disk is read, which was verified before
 	feeder  *feeder
@@ -69,7 +70,7 @@ type core struct {
 
 func (f *factory) newCore() *core {
 	self := f.network.ID()
-	c := &core{factory: *f, done: make(chan struct{}), bad: make(chan error, 1), ended: make(chan struct{}), feeder: newFeeder()}
+	c := &core{factory: *f, joined: make(chan struct{}), done: make(chan struct{}), bad: make(chan error, 1), ended: make(chan struct{}), feeder: newFeeder()}
 	c.api = &api{inst: f.inst, self: self, since: time.Now(), store: &c.store, hub: newHub(), gate: newGate(), local: fromNode(self)}
 	return c
 }
@@ -138,6 +139,7 @@ func (c *core) openNode(ctx context.Context, state []byte) error {
 		return err
 	}
 	c.node.Store(n)
+	close(c.joined)
 	c.api.net = n
 	return nil
 }

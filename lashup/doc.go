@@ -12,10 +12,11 @@
 // to, and hands that over. Keys in this node's own namespace are written by
 // callers on this node only, whoever the bloc's rules let call from elsewhere.
 //
-// During a handover writes are refused, with a status that says when to ask
-// again, for some tens of milliseconds; reads and pings are answered throughout.
-// If the successor fails at any moment, the old process takes everything back.
-// The protocol is described in handover.go.
+// A handover holds up writes for some tens of milliseconds, and two microseconds
+// more for each key: they are refused with a status that says when to ask again.
+// Pings are answered throughout, and nothing that was acknowledged is lost. If the
+// successor fails at any moment, the old process takes everything back. The
+// protocol is described in handover.go.
 //
 // # Concurrency
 //

@@ -5,7 +5,6 @@ import (
 	crand "crypto/rand"
 	"math/rand/v2"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"fulcrum.example/crux"
@@ -27,40 +26,6 @@ const (
 	// standingEvery is how often who is away is looked at where nothing changes.
 	standingEvery = 10 * time.Minute
 )
-
-// holder holds the store, of which there is another one after a handover that
-// failed.
-type holder struct{ p atomic.Pointer[store.Store] }
-
-func (h *holder) get() *store.Store { return h.p.Load() }
-
-func (h *holder) close() error {
-	if s := h.get(); s != nil {
-		return s.Close()
-	}
-	return nil
-}
-
-// Write, Get, Scan and the rest are those of the store that there is now.
-func (h *holder) Write(ctx context.Context, list []replica.Write) (replica.Version, error) {
-	return h.get().Write(ctx, list)
-}
-
-func (h *holder) Get(ctx context.Context, key []string) (replica.Item, error) {
-	return h.get().Get(ctx, key)
-}
-
-func (h *holder) Scan(ctx context.Context, p replica.Pattern, f func(replica.Item) bool) error {
-	return h.get().Scan(ctx, p, f)
-}
-
-func (h *holder) Watch(ctx context.Context, p replica.Pattern, since replica.Version) (watch, error) {
-	return stored{h.get()}.Watch(ctx, p, since)
-}
-
-func (h *holder) Counts(ctx context.Context) (map[string]int64, error) {
-	return stored{h.get()}.Counts(ctx)
-}
 
 // sink is what the fabric's goroutine hands over. Nothing here waits.
 func (c *core) sink() node.Sink {
@@ -93,8 +58,7 @@ func (c *core) prepareStore() (*store.Opening, error) {
 	return store.Prepare(store.Config{
 		Replica: replica.Config{
 			Self: c.network.ID(), Bloc: c.network.Members().View().Bloc, Incarnation: c.epoch, Rand: rand.New(newSource()),
-			Sign:   func(root []byte) []byte { return c.node.Load().Sign(batchLabel, root) },
-			Verify: c.verify, Card: c.card,
+			Sign: c.sign, Verify: c.verify, Card: c.card,
 		},
 		FS: c.files, Clock: clock.Real{}, Log: c.log, Send: c.send, Cast: c.cast,
 		Notice: func(keys [][]string) {
@@ -110,14 +74,26 @@ func newSource() rand.Source {
 	return rand.NewChaCha8(seed)
 }
 
+// errAlone is why nothing is sent: the store of a process that takes over is there
+// before its fabric.
+var errAlone = crux.Errorf("send", crux.Unavailable, "the fabric is not there yet")
+
 // send gives a message to a neighbour.
 func (c *core) send(to crux.NodeID, data []byte) error {
-	return c.node.Load().SendTo(to, fabric.Raw(data))
+	n := c.node.Load()
+	if n == nil {
+		return errAlone
+	}
+	return n.SendTo(to, fabric.Raw(data))
 }
 
 // cast multicasts to all members.
 func (c *core) cast(payload []byte) error {
-	_, err := c.node.Load().Publish(context.Background(), cast.Request{Topic: store.Topic, Payload: payload, Options: cast.Options{Compress: true}})
+	n := c.node.Load()
+	if n == nil {
+		return errAlone
+	}
+	_, err := n.Publish(context.Background(), cast.Request{Topic: store.Topic, Payload: payload, Options: cast.Options{Compress: true}})
 	return err
 }
 
@@ -141,6 +117,16 @@ func (c *core) openStore(o *store.Opening, resume []byte) error {
 	return nil
 }
 
+// sign signs a batch of own keys, once there is the session key to do it with.
+func (c *core) sign(root []byte) []byte {
+	select {
+	case <-c.joined:
+		return c.node.Load().Sign(batchLabel, root)
+	case <-c.done: // what is signed now nobody will see
+		return nil
+	}
+}
+
 // verify checks the signature of a batch of another node's keys.
 func (c *core) verify(id crux.NodeID, incarnation uint64, card, root, sig []byte) bool {
 	if c.loading.Load() {
@@ -148,7 +134,7 @@ func (c *core) verify(id crux.NodeID, incarnation uint64, card, root, sig []byte
 	}
 	k, err := route.DecodeCard(card)
 	n := c.node.Load()
-	return err == nil && k.Node == id && k.Epoch == incarnation && n.VerifyCard(k) && n.Verify(k, batchLabel, root, sig)
+	return n != nil && err == nil && k.Node == id && k.Epoch == incarnation && n.VerifyCard(k) && n.Verify(k, batchLabel, root, sig)
 }
 
 // card is the card of a node's incarnation, or nil.

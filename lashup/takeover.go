@@ -14,7 +14,6 @@ import (
 type taken struct {
 	*core
 	opening *store.Opening
-	resumed []byte
 }
 
 func (f *factory) taking() taking { return &taken{core: f.newCore()} }
@@ -44,14 +43,15 @@ func (t *taken) prepare(ctx context.Context, o offer) (err error) {
 	return nil
 }
 
-// openStore reads what is left of the store's files, which are closed now. The
-// store starts with the fabric, which signs for it.
+// openStore reads what is left of the store's files, which are closed now, and
+// starts the store. It has no neighbours before the fabric is there.
 func (t *taken) openStore(state []byte) error {
-	t.resumed = state
-	return t.opening.Follow()
+	o := t.opening
+	t.opening = nil
+	return t.core.openStore(o, state)
 }
 
-// openFabric goes on with the fabric and the store, and serves.
+// openFabric goes on with the fabric, and serves.
 func (t *taken) openFabric(state []byte, files []*os.File) (err error) {
 	if t.sockets, err = node.Adopt(files); err != nil {
 		return err
@@ -70,11 +70,6 @@ func (t *taken) openFabric(state []byte, files []*os.File) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), frozenMost)
 	defer cancel()
 	if err := t.openNode(ctx, h.Fabric); err != nil {
-		return err
-	}
-	o := t.opening
-	t.opening = nil
-	if err := t.core.openStore(o, t.resumed); err != nil {
 		return err
 	}
 	return t.serve(r)

@@ -72,7 +72,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) serve(inst crux.Inst, epoch uint64, r *requests) {
 	w.t.Helper()
 	old := w.server
-	w.api = &api{inst: inst, self: w.all[0].ID, epoch: epoch, since: time.Now(), net: w.net, store: stored{w.store}, hub: newHub(), gate: newGate(),
+	w.api = &api{inst: inst, self: w.all[0].ID, epoch: epoch, since: time.Now(), net: w.net, store: held(w.store), hub: newHub(), gate: newGate(),
 		requests: r, local: fromNode(w.all[0].ID)}
 	w.net.setHub(w.api.hub)
 	w.api.gate.reopen()
@@ -90,6 +90,12 @@ func (w *world) serve(inst crux.Inst, epoch uint64, r *requests) {
 			w.t.Error(err)
 		}
 	}
+}
+
+func held(s *store.Store) *holder {
+	h := new(holder)
+	h.p.Store(s)
+	return h
 }
 
 func (w *world) node(i int, service string) *rpctest.Node {
@@ -198,7 +204,18 @@ type shelf struct {
 // in the same one.
 func (d *shelf) open(t *testing.T, self crux.NodeID, incarnation uint64, resume []byte) *store.Store {
 	t.Helper()
-	s, err := store.Open(store.Config{
+	o, err := d.prepare(t, self, incarnation)
+	must(t, err)
+	s, err := o.Open(resume)
+	must(t, err)
+	must(t, s.Members(t.Context(), []replica.Member{{ID: self, Standing: replica.Stable}}))
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// prepare begins to open the store.
+func (d *shelf) prepare(t *testing.T, self crux.NodeID, incarnation uint64) (*store.Opening, error) {
+	return store.Prepare(store.Config{
 		Replica: replica.Config{
 			Self: self, Bloc: "test", Incarnation: incarnation, Rand: rand.New(rand.NewPCG(1, incarnation)), Limits: d.limits,
 			Sign:   func(root []byte) []byte { return root },
@@ -207,13 +224,5 @@ func (d *shelf) open(t *testing.T, self crux.NodeID, incarnation uint64, resume 
 		},
 		FS: d.fs, Clock: clock.Real{}, Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
 		Send: func(crux.NodeID, []byte) error { return nil }, Cast: func([]byte) error { return nil },
-	}, resume)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Members(t.Context(), []replica.Member{{ID: self, Standing: replica.Stable}}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
+	})
 }
