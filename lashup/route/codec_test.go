@@ -97,7 +97,7 @@ func drawMessage(t *rapid.T) Message {
 }
 
 func drawIDs(t *rapid.T) []crux.NodeID {
-	ids := []crux.NodeID{}
+	var ids []crux.NodeID
 	for range rapid.IntRange(0, 5).Draw(t, "ids") {
 		if id := drawID(t); !contains(ids, id) {
 			ids = append(ids, id)
