@@ -1,20 +1,50 @@
 package replica
 
 import (
+	"slices"
+	"time"
+
 	"fulcrum.example/crux"
 	"fulcrum.example/lashup/crdt"
 )
 
+// waiting is an update that could not be used when it came, for something before it
+// had not come.
+type waiting struct {
+	origin crux.NodeID
+	update *Update
+	until  time.Duration
+	size   int
+}
+
+const (
+	waitFor      = 10 * time.Second // a lost payload that comes at all comes sooner
+	maxWaiting   = 256
+	waitingBytes = 2 << 20
+)
+
 // takeUpdate takes in another node's operations.
 func (r *Replica) takeUpdate(origin crux.NodeID, m *Update) {
-	if r.disk.bytes > 2*r.cfg.Limits.Unsaved || len(r.named) >= maxNames {
+	if r.disk.bytes > 2*r.cfg.Limits.Unsaved {
 		r.stats.Dropped++ // the neighbours will have it when there is room
 		return
 	}
+	r.stats.Updates++
 	r.hear(origin, m.Incarnation)
 	if !r.clock.hear(m.Clock, r.now) {
 		r.stats.FarFuture++
 	}
+	if !r.tryUpdate(origin, m) {
+		r.wait(origin, m)
+		return
+	}
+	if len(r.waiting) > 0 {
+		r.retryWaiting()
+	}
+}
+
+// tryUpdate takes in an update, and says whether it could be used.
+func (r *Replica) tryUpdate(origin crux.NodeID, m *Update) bool {
 	spans, news := make([]crdt.Span, len(m.Ranges)), false
 	for i, x := range m.Ranges {
 		spans[i] = crdt.Span{
@@ -24,35 +54,83 @@ func (r *Replica) takeUpdate(origin crux.NodeID, m *Update) {
 		}
 		news = news || !r.plane(m.Volatile).has(spans[i])
 	}
-	r.stats.Updates++
-	whole := r.takeBundle(&m.Bundle, m.Volatile, nil, !news)
+	if news && r.closing(origin, m.Incarnation) {
+		return true // a round is under way that takes it for ended
+	}
+	if news && !m.Volatile && slices.ContainsFunc(m.Items, r.late(origin)) {
+		return false
+	}
+	if !r.takeBundle(&m.Bundle, taking{volatile: m.Volatile, known: !news}) {
+		return false
+	}
 	for _, s := range spans {
-		if whole {
-			r.received(m.Volatile, s)
+		r.received(m.Volatile, s)
+	}
+	return true
+}
+
+// late says of which items something that origin had done to the key before was not
+// received. Of such an update nothing is taken in, so that replicas that have
+// received the same hold the same.
+func (r *Replica) late(origin crux.NodeID) func(Value) bool {
+	seen := r.durable.seen(origin)
+	return func(v Value) bool {
+		d := crdt.Dot{Actor: crdt.Actor{Node: origin, Incarnation: v.After.Incarnation}, Seq: v.After.Seq}
+		return v.After != crdt.Mark{} && !seen.Contains(d)
+	}
+}
+
+// wait keeps an update for later.
+func (r *Replica) wait(origin crux.NodeID, m *Update) {
+	w := waiting{origin, m, r.now + waitFor, m.Size()}
+	r.waiting = append(r.waiting, w)
+	size := 0
+	for i := len(r.waiting) - 1; i >= 0; i-- {
+		if size += r.waiting[i].size; size > waitingBytes || len(r.waiting)-i > maxWaiting || r.waiting[i].until < r.now {
+			r.waiting = slices.Delete(r.waiting, 0, i+1) // the neighbours have it
+			return
 		}
 	}
 }
 
-// takeBundle takes in values and deltas. It says whether nothing is missing now of
-// what they tell; what was refused for good is not missing. known says that all of
-// it was received before, so that only what owners have signed is looked at: for
-// what was received, there is only the neighbours' word.
-func (r *Replica) takeBundle(b *Bundle, volatile bool, offered []Card, known bool) bool {
+// retryWaiting tries again what has waited.
+func (r *Replica) retryWaiting() {
+	for again := true; again; {
+		n := len(r.waiting)
+		r.waiting = slices.DeleteFunc(r.waiting, func(w waiting) bool {
+			return w.until < r.now || r.tryUpdate(w.origin, w.update)
+		})
+		again = len(r.waiting) < n && len(r.waiting) > 0
+	}
+}
+
+// taking says how the items of a bundle are taken in.
+type taking struct {
+	volatile bool
+	cards    []Card // that came with it
+	// known: all of it was received before, so only what owners have signed is
+	// looked at: for what was received, there is only the neighbours' word.
+	known bool
+}
+
+// takeBundle takes in values and deltas. It says whether all of them were used; what
+// was refused for good counts as used.
+func (r *Replica) takeBundle(b *Bundle, t taking) bool {
 	whole := true
 	batches := make([][]*Value, len(b.Batches))
 	for i := range b.Items {
 		v := &b.Items[i]
 		switch p, _ := placeOf(v.Key); {
-		case p.volatile != volatile:
+		case p.volatile != t.volatile:
 			r.stats.Malformed++
 		case v.Batch > 0:
 			batches[v.Batch-1] = append(batches[v.Batch-1], v)
-		case !known:
+		case !t.known:
 			r.takeShared(v)
 		}
 	}
 	for i, list := range batches {
-		if len(list) > 0 && !r.takeBatch(&b.Batches[i], list, offered) {
+		if len(list) > 0 && !r.takeBatch(&b.Batches[i], list, &t) {
 			whole = false
 		}
 	}
@@ -87,10 +165,10 @@ func (r *Replica) takeShared(v *Value) {
 		if !r.roomForOthers(place{}) {
 			return
 		}
-		c.state = seenOnly(r.durable.upTo(ctx))
 		if own := r.early.deltas[v.Key]; own != nil {
-			c.state.Join(own)
+			c.state = own.Clone()
 		}
+		r.widen(c.state, ctx)
 	}
 	c.what = ctx
 	if err := c.state.Fits(delta, crdt.Limits{Value: r.largest(true)}); err != nil {
@@ -98,15 +176,19 @@ func (r *Replica) takeShared(v *Value) {
 		return
 	}
 	if !c.state.Join(delta) {
-		r.unname(c)
 		return
 	}
-	if now := c.state.Context(); holed(now) { // what was received of the key is in it, so nothing else can be
-		c.state.Join(seenOnly(r.durable.upTo(now)))
-	}
-	r.unname(c)
 	r.emit(c)
 	r.close(c)
+}
+
+// widen lets the state of a shared key that was not here have seen everything that
+// was received of the nodes in c, up to the last that c has of each: what was
+// received was of other keys, or has gone.
+func (r *Replica) widen(s *crdt.State, c crdt.Context) {
+	if more := r.durable.upTo(c).Minus(s.Context()); !more.Empty() {
+		s.Join(seenOnly(more))
+	}
 }
 
 // plausible says whether nobody has seen what this node has not done yet.
@@ -123,22 +205,6 @@ func (r *Replica) roomForOthers(p place) bool {
 	}
 	r.stats.Oversized++
 	return false
-}
-
-// maxNames is how many keys with holes there may be before updates are dropped.
-const maxNames = 1 << 16
-
-// name notes that something is missing of a key: neighbours are asked for all of
-// it.
-func (r *Replica) name(key string) { r.named[key] = true }
-
-// unname notes whether anything is missing of a key that has changed.
-func (r *Replica) unname(c *change) {
-	if holed(c.state.Context()) {
-		r.name(c.key)
-	} else {
-		delete(r.named, c.key)
-	}
 }
 
 // hear notes that an incarnation of a node has begun.

@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/crdt"
 )
 
 // Bounds of bundles.
@@ -27,9 +28,12 @@ type Value struct {
 	Key   string // encoded
 	State []byte // encoded
 	Whole bool   // it takes the place of what is there, if it is newer (keys with an owner)
-	Batch int    // keys with an owner: index of Batches plus one
-	Leaf  int    // its number in the batch
-	Sum   hash   // of batches of several: sumOf what the key reads as, so that each can be checked alone
+	// After, of a delta that is multicast, is the last that its sender had done
+	// to the key before: who has not received that cannot use the delta yet.
+	After crdt.Mark
+	Batch int  // keys with an owner: index of Batches plus one
+	Leaf  int  // its number in the batch
+	Sum   hash // of batches of several: sumOf what the key reads as, so that each can be checked alone
 }
 
 // Proof proves some leaves of a batch: see merkle.go.
@@ -47,10 +51,14 @@ const (
 const (
 	itemWhole = 1 << iota
 	itemOwned
+	itemAfter
 )
 
 func (b *Bundle) itemSize(v *Value) int {
 	n := 1 + textLen(len(v.Key)) + textLen(len(v.State))
+	if v.After != (crdt.Mark{}) {
+		n += uvarintLen(v.After.Incarnation) + uvarintLen(v.After.Seq)
+	}
 	if v.Batch > 0 {
 		n += uvarintLen(uint64(v.Batch-1)) + uvarintLen(uint64(v.Leaf))
 		if b.Batches[v.Batch-1].Leaves > 1 {
@@ -88,8 +96,12 @@ func (b *Bundle) append(out []byte) []byte {
 	out = binary.AppendUvarint(out, uint64(len(b.Items)))
 	for i := range b.Items {
 		v := &b.Items[i]
-		out = append(out, bit(v.Whole, itemWhole)|bit(v.Batch > 0, itemOwned))
+		after := v.After != crdt.Mark{}
+		out = append(out, bit(v.Whole, itemWhole)|bit(v.Batch > 0, itemOwned)|bit(after, itemAfter))
 		out = appendText(appendText(out, v.Key), v.State)
+		if after {
+			out = binary.AppendUvarint(binary.AppendUvarint(out, v.After.Incarnation), v.After.Seq)
+		}
 		if v.Batch > 0 {
 			out = binary.AppendUvarint(binary.AppendUvarint(out, uint64(v.Batch-1)), uint64(v.Leaf))
 			if b.Batches[v.Batch-1].Leaves > 1 {
@@ -143,10 +155,14 @@ func (r *reader) proof() (p Proof) {
 }
 
 func (r *reader) item(v *Value) {
-	f := r.flags(itemWhole | itemOwned)
+	f := r.flags(itemWhole | itemOwned | itemAfter)
 	v.Whole = f&itemWhole != 0
 	v.Key = r.key()
 	v.State = r.bytes(maxState)
+	if f&itemAfter != 0 {
+		v.After = crdt.Mark{Incarnation: r.uvarint(), Seq: r.uvarint()}
+		r.check(v.After != crdt.Mark{} && !v.Whole)
+	}
 	owned := f&itemOwned != 0
 	p, ok := placeOf(v.Key)
 	r.check(r.bad || ok && owned == !p.owner.IsZero() && (owned || !v.Whole))
@@ -164,10 +180,10 @@ type bundler struct {
 	size   int      // about
 }
 
-func (b *bundler) add(key string, state []byte, whole bool, p *proof) {
-	b.items = append(b.items, Value{Key: key, State: state, Whole: whole})
+func (b *bundler) add(v Value, p *proof) {
+	b.items = append(b.items, v)
 	b.proofs = append(b.proofs, p)
-	if b.size += len(key) + len(state) + 8; p != nil {
+	if b.size += len(v.Key) + len(v.State) + 8; p != nil {
 		b.size += sigSize + hashSize*(1+len(p.path))
 	}
 }

@@ -22,10 +22,14 @@ type outbox struct {
 
 type outItem struct {
 	key    string
-	state  *crdt.State // volatile: nil, the record's own state goes
+	state  *crdt.State // nil: the record's own state goes
 	ranges []Range
+	whole  bool
+	after  crdt.Mark
 	proof  *proof
 	size   int
+	// touches is the size of the value.
+	touches int
 }
 
 // bucket is a token bucket of bytes.
@@ -55,15 +59,16 @@ func (r *Replica) post(c *change) {
 	}
 	x := box.items[c.key]
 	if x == nil {
-		x = &outItem{key: c.key}
+		x = &outItem{key: c.key, after: topOf(c.before, r.self)}
 		box.items[c.key] = x
 		box.queue = append(box.queue, x)
 	}
 	for _, rg := range c.ranges {
 		x.ranges = addRange(x.ranges, rg)
 	}
-	switch {
-	case c.place.volatile:
+	switch x.whole = x.whole || c.whole || c.place.volatile; {
+	case x.whole:
+		x.state = nil
 	case x.state == nil:
 		x.state = c.delta
 	default:
@@ -74,8 +79,9 @@ func (r *Replica) post(c *change) {
 	if x.size = len(x.key) + 16; x.proof != nil {
 		x.size += sigSize + hashSize*len(x.proof.path)
 	}
-	if c.place.volatile {
-		x.size += c.state.Size()
+	x.touches = c.state.Size()
+	if x.whole {
+		x.size += x.touches
 	} else {
 		x.size += x.state.Size()
 	}
@@ -116,9 +122,10 @@ func (r *Replica) flush() {
 // payload takes a payload's worth out of an outbox.
 func (r *Replica) payload(box *outbox, volatile bool) *Update {
 	m := &Update{Volatile: volatile, Incarnation: r.actor.Incarnation, Clock: max(r.clock.last, r.clock.today(r.now))}
-	size, n := 0, 0
-	for n < len(box.queue) && n < maxItems && (n == 0 || size+box.queue[n].size <= castSize) {
+	size, touched, n := 0, 0, 0
+	for n < len(box.queue) && n < maxItems && touched < maxTouched && (n == 0 || size+box.queue[n].size <= castSize) {
 		size += box.queue[n].size
+		touched += box.queue[n].touches
 		n++
 	}
 	list := slices.Clone(box.queue[:n])
@@ -131,10 +138,18 @@ func (r *Replica) payload(box *outbox, volatile bool) *Update {
 		for _, rg := range x.ranges {
 			m.Ranges = addRange(m.Ranges, rg)
 		}
-		b.add(x.key, r.outgoing(x), volatile, x.proof)
+		b.add(x.value(r.outgoing(x)), x.proof)
 	}
 	m.Bundle = b.bundle(r.valueSum)
 	return m
+}
+
+func (x *outItem) value(state []byte) Value {
+	v := Value{Key: x.key, State: state, Whole: x.whole}
+	if !x.whole {
+		v.After = x.after
+	}
+	return v
 }
 
 func (r *Replica) outgoing(x *outItem) []byte {

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/crdt"
 )
 
 const (
@@ -28,7 +29,10 @@ type sweeping struct {
 }
 
 // restart looks at everything again: more is settled.
-func (s *sweeping) restart() { s.tombs, s.folding, s.after = 0, true, "" }
+func (s *sweeping) restart(now time.Duration) {
+	s.tombs, s.folding, s.after = 0, true, ""
+	s.at = min(s.at, now+sweepEvery)
+}
 
 // tickSweep does a piece of the work.
 func (r *Replica) tickSweep() {
@@ -73,10 +77,16 @@ func (r *Replica) isTomb(rec *record) bool { return rec.is(recAbsent) && r.find(
 // collect forgets tombstones that are settled.
 func (r *Replica) collect() {
 	s := &r.sweep
+	var rests []*record
 	for n := 0; n < sweepTombs && s.tombs < len(r.tombs); n++ {
 		rec := r.tombs[s.tombs]
 		if r.isTomb(rec) {
-			if !r.settle.base.Vector.Covers(r.state(rec).Context()) {
+			state := r.state(rec)
+			settled, rest := r.settle.base.Vector.Covers(state.Context()), r.hasRests(state)
+			if !settled || rest {
+				if settled && r.clearsUp(rec) {
+					rests = append(rests, rec)
+				}
 				s.tombs++
 				r.settle.work = true
 				continue
@@ -85,10 +95,49 @@ func (r *Replica) collect() {
 			r.persist(lineKey, rec.key)
 			r.discard(rec)
 		}
+		rec.set(recListed, false)
 		last := len(r.tombs) - 1
 		r.tombs[s.tombs], r.tombs[last] = r.tombs[last], nil
 		r.tombs = r.tombs[:last]
 	}
+	r.clearUp(rests)
+}
+
+// hasRests says whether something in an absent state would act on what is written
+// later: elements that were removed from a remove-wins set. It may only be forgotten
+// by an operation, for replicas do not forget at the same time.
+func (r *Replica) hasRests(s *crdt.State) bool {
+	clear := s.Clone()
+	one := crdt.Dot{Actor: crdt.Actor{Incarnation: 1}, Seq: 1} // nobody's
+	_, err := clear.Apply(crdt.Reset(), one, 0, nil, crdt.Limits{})
+	return err != nil || rootSize(clear) != rootSize(s)
+}
+
+// rootSize is the size of a state without its context.
+func rootSize(s *crdt.State) int { return s.Size() - s.Context().Size() }
+
+// clearsUp says whether it is for this replica to clear up what is left of a key:
+// its owner does, or who proposed the last round.
+func (r *Replica) clearsUp(rec *record) bool {
+	if rec.proof != nil {
+		return rec.proof.batch.node == r.self
+	}
+	return r.settle.base.ID.Proposer == r.self
+}
+
+// clearUp resets keys of which only rests are left. They are forgotten when that is
+// settled.
+func (r *Replica) clearUp(list []*record) {
+	w := &writing{r: r, changes: map[string]*change{}}
+	for _, rec := range list {
+		p, _ := placeOf(rec.key)
+		c := r.open(rec.key, p)
+		if w.apply(c, &Write{Op: crdt.Reset()}) == nil {
+			r.emit(c)
+			w.list = append(w.list, c)
+		}
+	}
+	w.finish()
 }
 
 // foldSome folds closed incarnations in the next keys.
@@ -140,7 +189,7 @@ func (r *Replica) turnVolatile() {
 	s := &r.sweep
 	s.turn = r.now + volatileFor
 	for _, rec := range s.old {
-		if r.isTomb(rec) {
+		if rec.set(recListed, false); r.isTomb(rec) {
 			r.discard(rec)
 		}
 	}

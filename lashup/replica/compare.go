@@ -216,7 +216,7 @@ func (r *Replica) takeFetch(p *peer, m *Fetch) {
 	var b bundler
 	r.eachLeafRecord(m.Keys, func(rec *record, _ uint64) {
 		if b.size < maxMessage/2 {
-			b.add(rec.key, r.encoded(rec), rec.proof != nil, rec.proof)
+			b.add(Value{Key: rec.key, State: r.encoded(rec), Whole: rec.proof != nil}, rec.proof)
 			if rec.proof != nil {
 				out.Cards = addCard(out.Cards, rec.proof.batch)
 			}
@@ -297,7 +297,7 @@ func (r *Replica) mendOwned(rec *record, v *Value, m *Repair) {
 	}
 	before := r.stats.Forged
 	r.mending = v.Key
-	r.takeBatch(&m.Batches[v.Batch-1], r.ofBatch(m, v.Batch), m.Cards)
+	r.takeBatch(&m.Batches[v.Batch-1], r.ofBatch(m, v.Batch), &taking{cards: m.Cards})
 	r.mending = ""
 	if r.stats.Forged == before {
 		r.repaired(v.Key)

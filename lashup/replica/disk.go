@@ -239,17 +239,14 @@ func (r *Replica) loadIndex() {
 		}
 		r.stats.Bytes += len(rec.enc)
 		if rec.set(recAbsent, s.Absent()); rec.is(recAbsent) {
-			r.tombs = append(r.tombs, rec)
+			r.bury(rec)
 		}
 		if r.doomed(rec) {
 			continue
 		}
 		ctx := s.Context()
-		for id, top := range tops(ctx) {
-			marks[id] = append(marks[id], lastMark{top, rec})
-		}
-		if holed(ctx) {
-			r.name(rec.key)
+		for x := range ctx.All() {
+			marks[x.Node] = append(marks[x.Node], lastMark{x.Hi, rec})
 		}
 		if !rec.is(recAbsent) {
 			rec.hash = valueHash(rec.key, s.Value())

@@ -105,28 +105,17 @@ type Want struct {
 	Sums   []uint64
 	Groups groupSet
 	Have   crdt.Context
-	// Keys are to be sent whole, whatever Have says: the sender has later parts
-	// of them, but not all of the earlier ones.
-	Keys []string
 }
-
-// maxNamed bounds the keys of a Want.
-const maxNamed = 128
 
 // groupSet is a set of groups.
 type groupSet [maxGroups / 64]uint64
 
 func (s *groupSet) add(i int)      { s[i/64] |= 1 << (i % 64) }
 func (s *groupSet) has(i int) bool { return s[i/64]>>(i%64)&1 == 1 }
-func (s *groupSet) empty() bool    { return *s == groupSet{} }
 
 // Size is the length of the encoding.
 func (m *Want) Size() int {
-	n := 1 + 4 + 1 + 4 + sumsLen(m.Sums) + (len(m.Sums)+7)/8 + contextLen(m.Have) + uvarintLen(uint64(len(m.Keys)))
-	for _, k := range m.Keys {
-		n += textLen(len(k))
-	}
-	return n
+	return 1 + 4 + 1 + 4 + sumsLen(m.Sums) + (len(m.Sums)+7)/8 + contextLen(m.Have)
 }
 
 // Append appends the encoding.
@@ -137,12 +126,7 @@ func (m *Want) Append(b []byte) []byte {
 	for i := 0; i < len(m.Sums); i += 8 {
 		b = append(b, byte(m.Groups[i/64]>>(i%64)))
 	}
-	b = appendContext(b, m.Have)
-	b = binary.AppendUvarint(b, uint64(len(m.Keys)))
-	for _, k := range m.Keys {
-		b = appendText(b, k)
-	}
-	return b
+	return appendContext(b, m.Have)
 }
 
 func (r *reader) want() *Want {
@@ -156,20 +140,14 @@ func (r *reader) want() *Want {
 		m.Groups[i/64] |= uint64(x) << (i % 64)
 	}
 	m.Have = r.context()
-	for i, n := 0, r.count(maxNamed, 2); i < n && !r.bad; i++ {
-		m.Keys = append(m.Keys, r.key())
-		r.check(i == 0 || m.Keys[i-1] < m.Keys[i])
-	}
 	return m
 }
 
-// Chunk answers a Want. With its items, if all keys that the Want named were
-// answered, the receiver has everything in Covered.
+// Chunk answers a Want. With its items the receiver has everything in Covered.
 type Chunk struct {
 	Nonce    uint32
 	Volatile bool
 	More     bool // ask again, with what you have then
-	Named    int  // so many of the named keys, from the first, are here if they exist
 	Bundle
 	Cards   []Card // by node and incarnation
 	Covered crdt.Context
@@ -177,14 +155,13 @@ type Chunk struct {
 
 // Size is the length of the encoding.
 func (m *Chunk) Size() int {
-	return 1 + 4 + 1 + uvarintLen(uint64(m.Named)) + m.Bundle.size() + cardsLen(m.Cards) + contextLen(m.Covered)
+	return 1 + 4 + 1 + m.Bundle.size() + cardsLen(m.Cards) + contextLen(m.Covered)
 }
 
 // Append appends the encoding.
 func (m *Chunk) Append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint32(append(b, kindChunk), m.Nonce)
-	b = append(b, bit(m.Volatile, 1)|bit(m.More, 2))
-	b = m.Bundle.append(binary.AppendUvarint(b, uint64(m.Named)))
+	b = m.Bundle.append(append(b, bit(m.Volatile, 1)|bit(m.More, 2)))
 	return appendContext(appendCards(b, m.Cards), m.Covered)
 }
 
@@ -192,9 +169,6 @@ func (r *reader) chunk() *Chunk {
 	m := &Chunk{Nonce: r.uint32()}
 	f := r.flags(3)
 	m.Volatile, m.More = f&1 != 0, f&2 != 0
-	named := r.uvarint()
-	r.check(named <= maxNamed)
-	m.Named = int(named)
 	m.Bundle, m.Cards, m.Covered = r.bundle(), r.cards(), r.context()
 	return m
 }

@@ -37,7 +37,7 @@ func (r *Replica) Export(now time.Duration) ([]byte, error) {
 	var cards []Card
 	for rec := r.newest; rec != nil; rec = rec.older {
 		if rec.is(recVolatile) && len(list.items) < maxItems {
-			list.add(rec.key, r.encoded(rec), true, rec.proof)
+			list.add(Value{Key: rec.key, State: r.encoded(rec), Whole: true}, rec.proof)
 			cards = addCard(cards, rec.proof.batch)
 		}
 	}
@@ -104,7 +104,7 @@ func (r *Replica) Import(now time.Duration, b []byte) (Ready, error) {
 	r.clock.last = max(r.clock.last, crdt.Timestamp(v[4]))
 	r.early = early
 	r.early.over = v[5] == 1
-	r.takeBundle(&bundle, true, cards, false)
+	r.takeBundle(&bundle, taking{volatile: true, cards: cards})
 	for s := range seen.All() {
 		r.incarnations[s.Node] = max(r.incarnations[s.Node], s.Hi.Incarnation)
 		r.volatile.add(s)

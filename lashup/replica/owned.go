@@ -158,7 +158,7 @@ type signedItem struct {
 
 // takeBatch takes in the items of one batch. It says whether nothing is missing
 // now of what they tell.
-func (r *Replica) takeBatch(p *Proof, list []*Value, offered []Card) bool {
+func (r *Replica) takeBatch(p *Proof, list []*Value, t *taking) bool {
 	items := make([]signedItem, 0, len(list))
 	for _, v := range list {
 		x, ok := r.readSigned(v)
@@ -173,9 +173,9 @@ func (r *Replica) takeBatch(p *Proof, list []*Value, offered []Card) bool {
 	}
 	slices.SortFunc(items, func(a, b signedItem) int { return a.Leaf - b.Leaf })
 	if p.Leaves == 1 {
-		return r.takeLone(p, &items[0], offered)
+		return r.takeLone(p, &items[0], t)
 	}
-	return r.takeProven(p, items, offered)
+	return r.takeProven(p, items, t)
 }
 
 // readSigned reads an item, which must be of its owner alone.
@@ -205,32 +205,31 @@ func (r *Replica) isPast(m crdt.Mark) bool {
 }
 
 // takeLone takes in the item of a batch of one: its value is the proof's only leaf.
-func (r *Replica) takeLone(p *Proof, x *signedItem, offered []Card) bool {
+func (r *Replica) takeLone(p *Proof, x *signedItem, t *taking) bool {
 	if r.isOld(x) {
 		return true
 	}
 	c, ok := r.candidate(x)
 	if !ok {
-		return false
+		return true
 	}
 	leaf := leafHash(r.cfg.Bloc, x.Key, x.mark, sumOf(c.state.Value()))
-	b, t := r.check(cardID{x.place.owner, x.mark.Incarnation}, leaf, p, offered)
+	b, how := r.check(cardID{x.place.owner, x.mark.Incarnation}, leaf, p, t.cards)
 	switch {
-	case t == proven:
+	case how == proven:
 		c.proof = &proof{batch: b, mark: x.mark}
 		r.settleOwned(x, c)
 		return true
-	case t == forged && (x.Whole || c.rec == nil):
+	case how == forged && x.Whole:
 		r.stats.Forged++
 		return true
 	}
-	r.name(x.Key) // no card yet, or something before it did not come
-	return false
+	return false // no card yet, or what is here is not what the owner had
 }
 
 // takeProven takes in items of a batch of several. Their sums prove the batch, and
 // then each value must have its sum.
-func (r *Replica) takeProven(p *Proof, items []signedItem, offered []Card) bool {
+func (r *Replica) takeProven(p *Proof, items []signedItem, t *taking) bool {
 	at, leaves := make([]int, len(items)), make([]hash, len(items))
 	for i := range items {
 		x := &items[i]
@@ -246,8 +245,8 @@ func (r *Replica) takeProven(p *Proof, items []signedItem, offered []Card) bool 
 		r.stats.Forged++
 		return true
 	}
-	b, t := r.check(cardID{items[0].place.owner, items[0].mark.Incarnation}, root, p, offered)
-	if t == forged {
+	b, how := r.check(cardID{items[0].place.owner, items[0].mark.Incarnation}, root, p, t.cards)
+	if how == forged {
 		r.stats.Forged++
 		return true
 	}
@@ -257,8 +256,7 @@ func (r *Replica) takeProven(p *Proof, items []signedItem, offered []Card) bool 
 		if r.isOld(x) {
 			continue
 		}
-		if t == unknown {
-			r.name(x.Key)
+		if how == unknown {
 			whole = false
 			continue
 		}
@@ -271,7 +269,6 @@ func (r *Replica) takeProven(p *Proof, items []signedItem, offered []Card) bool 
 		if ok && x.Whole {
 			r.stats.Forged++ // the sender's doing, not the owner's
 		}
-		r.name(x.Key)
 		whole = false
 	}
 	return whole
@@ -294,7 +291,7 @@ func (r *Replica) isOld(x *signedItem) bool {
 }
 
 // candidate is the change that an item makes if it is proven. It is not ok if
-// something before it is missing here.
+// there is no room for it.
 func (r *Replica) candidate(x *signedItem) (*change, bool) {
 	if r.find(x.Key) == nil && !r.roomForOthers(x.place) {
 		return nil, false
@@ -312,17 +309,12 @@ func (r *Replica) candidate(x *signedItem) (*change, bool) {
 		c.state = seenOnly(r.plane(x.place.volatile).upTo(c.what))
 	}
 	c.state.Join(x.state)
-	if holed(c.state.Context()) {
-		r.name(x.Key)
-		return nil, false
-	}
 	return c, true
 }
 
 // settleOwned carries out the change of a key that has an owner.
 func (r *Replica) settleOwned(x *signedItem, c *change) {
 	r.hear(x.place.owner, x.mark.Incarnation)
-	delete(r.named, c.key)
 	r.emit(c)
 	r.close(c)
 }

@@ -58,9 +58,8 @@ func (r *Replica) persistVector(id crux.NodeID) {
 	}
 }
 
-// endBatch hands out what has changed. Lines of keys come before what says that
-// their operations were received: after a crash there may be one without the
-// other, but never the other without the one.
+// endBatch hands out what has changed. What keys hold and what was received of
+// their operations are in one batch, for neither may be on disk without the other.
 func (r *Replica) endBatch() {
 	d := &r.disk
 	for _, id := range d.vectors {

@@ -19,10 +19,6 @@ type pull struct {
 	nonce    uint32
 	deadline time.Duration // for the Chunk
 	waiting  bool          // for the disk, before the next Want
-
-	named []string        // in the Want that is under way
-	all   bool            // these are all that there were
-	asked map[string]bool // answered in this pull, and not changed by others since
 }
 
 const (
@@ -37,7 +33,7 @@ func (r *Replica) mayPull(p *peer, volatile bool) bool {
 
 // startPull fetches what p has in the groups whose sums differ.
 func (r *Replica) startPull(p *peer, volatile bool, mine, theirs []uint64) {
-	x := &pull{peer: p, volatile: volatile, groups: len(theirs), asked: map[string]bool{}}
+	x := &pull{peer: p, volatile: volatile, groups: len(theirs)}
 	for i := range theirs {
 		if mine[i] != theirs[i] {
 			x.set.add(i)
@@ -58,26 +54,9 @@ func (r *Replica) ask(x *pull, first bool) {
 	}
 	x.nonce++
 	x.waiting, x.deadline = false, r.now+pullTimeout
-	x.named, x.all = r.toName(x)
-	if m.Nonce, m.Keys = x.nonce, x.named; x.all {
-		m.Groups = x.set
-		m.Have = vec.context(func(id crux.NodeID) bool { return x.set.has(groupOf(id, x.groups)) })
-	}
+	m.Nonce, m.Groups = x.nonce, x.set
+	m.Have = vec.context(func(id crux.NodeID) bool { return x.set.has(groupOf(id, x.groups)) })
 	r.send(x.peer, m)
-}
-
-// toName picks keys with holes. all says that there are no more than those.
-func (r *Replica) toName(x *pull) (list []string, all bool) {
-	for _, key := range sortedKeys(r.named) {
-		if p, _ := placeOf(key); p.volatile != x.volatile || x.asked[key] {
-			continue
-		}
-		if len(list) == maxNamed {
-			return list, false
-		}
-		list = append(list, key)
-	}
-	return list, true
 }
 
 func sortedKeys(m map[string]bool) []string {
@@ -124,28 +103,27 @@ func (r *Replica) failPull(x *pull) {
 // takeChunk takes in an answer.
 func (r *Replica) takeChunk(p *peer, m *Chunk) {
 	x := r.pulls[planeIndex(m.Volatile)]
-	if x == nil || x.peer != p || x.nonce != m.Nonce || x.waiting || m.Named > len(x.named) {
+	if x == nil || x.peer != p || x.nonce != m.Nonce || x.waiting {
 		r.stats.Ignored++ // it was given up
 		return
 	}
 	r.stats.Pulled += uint64(len(m.Items))
-	if !r.takeBundle(&m.Bundle, m.Volatile, m.Cards, false) || !r.mayCover(m) {
+	if !r.mayCover(m) {
 		r.failPull(x)
 		return
 	}
-	for _, key := range x.named[:m.Named] {
-		x.asked[key] = true
+	// What owners have not signed is left out. If that is the neighbour's fault,
+	// comparing values with others will show it.
+	r.takeBundle(&m.Bundle, taking{volatile: m.Volatile, cards: m.Cards})
+	news := len(m.Items) > 0
+	for s := range m.Covered.All() {
+		r.coverVolatile(m.Volatile, s)
+		news = news || !r.plane(m.Volatile).has(s)
+		r.received(m.Volatile, s)
 	}
-	news := m.Named > 0 || len(m.Items) > 0
-	if x.all && m.Named == len(x.named) {
-		for s := range m.Covered.All() {
-			r.coverVolatile(m.Volatile, s)
-			news = news || !r.plane(m.Volatile).has(s)
-			r.received(m.Volatile, s)
-		}
-	}
-	switch _, all := r.toName(x); {
-	case !m.More && x.all && all && m.Named == len(x.named):
+	r.retryWaiting()
+	switch {
+	case !m.More:
 		r.endPull(x)
 	case !news:
 		r.failPull(x) // it would go on for ever
@@ -179,11 +157,6 @@ func (r *Replica) coverVolatile(volatile bool, s crdt.Span) {
 func (r *Replica) endPull(x *pull) {
 	r.pulls[planeIndex(x.volatile)] = nil
 	x.peer.fails = 0
-	for key := range x.asked {
-		if rec := r.find(key); rec == nil || !holed(r.state(rec).Context()) {
-			delete(r.named, key)
-		}
-	}
 	if !x.volatile {
 		r.finishResync()
 		r.agreed()

@@ -11,9 +11,10 @@ type Ready struct {
 	Casts [][]byte // to be multicast to all members (topic "lashup/kv")
 
 	// Persist are entries to write to disk, in this order, of batch Batch (0:
-	// none). Of a crash in the middle the first so many may survive, but not a
-	// later one without an earlier one. When they and those of all earlier
-	// batches are on disk, the driver calls Persisted.
+	// none). After a crash a batch is there as a whole or not at all, and not
+	// without all earlier ones; only one of more than BatchSize bytes may be
+	// there in part, its first entries then. When a batch and all earlier ones
+	// are on disk, the driver calls Persisted.
 	Persist []Entry
 	Batch   uint64
 
@@ -27,6 +28,9 @@ type Ready struct {
 	// replaced by the neighbours'. For a log.
 	Repaired [][]string
 }
+
+// BatchSize is how many bytes of entries the driver must be able to write at once.
+const BatchSize = 48 << 20
 
 // Send is a message to a neighbour.
 type Send struct {

@@ -28,7 +28,16 @@ const (
 	recVolatile             // of the volatile plane
 	recDirty                // hash is not up to date
 	recHot                  // decoded
+	recListed               // among Replica.tombs, or the volatile ones
 )
+
+// bury lists a record among the tombstones, once.
+func (r *Replica) bury(rec *record) {
+	if !rec.is(recListed) {
+		rec.set(recListed, true)
+		r.tombs = append(r.tombs, rec)
+	}
+}
 
 func (rec *record) is(f uint8) bool { return rec.flags&f != 0 }
 
@@ -171,7 +180,6 @@ func (r *Replica) discard(rec *record) {
 	r.keys.remove(r.seek(rec.key))
 	r.unlink(rec)
 	r.floor = max(r.floor, rec.version)
-	delete(r.named, rec.key)
 	if rec.is(recVolatile) {
 		r.volatileKeys[ownerOf(rec.key)]--
 	}

@@ -36,10 +36,10 @@ type Replica struct {
 
 	// What was received: vector.go.
 	durable, volatile *vector
-	named             map[string]bool // keys with holes: apply.go
 	volatileKeys      map[crux.NodeID]int
 	incarnations      map[crux.NodeID]uint64 // the latest heard of
 	clock             clock
+	waiting           []waiting // apply.go: updates that came too early
 
 	seq, volatileSeq uint64 // the last numbers used: write.go
 	casts            [2]outbox
@@ -97,7 +97,7 @@ func New(cfg Config, now time.Duration) (*Replica, error) {
 
 func (r *Replica) makeMaps() {
 	r.hot, r.hotSizes = map[*record]*crdt.State{}, map[*record]int{}
-	r.named, r.volatileKeys = map[string]bool{}, map[crux.NodeID]int{}
+	r.volatileKeys = map[crux.NodeID]int{}
 	r.incarnations = map[crux.NodeID]uint64{r.self: r.cfg.Incarnation}
 	r.cards, r.batches = map[cardID]*keptCard{}, map[batchID]*batch{}
 	r.peers, r.members = map[crux.NodeID]*peer{}, map[crux.NodeID]Standing{}

@@ -63,7 +63,6 @@ func (r *Replica) startOver(m Settled) {
 	r.resync = true
 	r.persist(lineGen, "")
 	r.pulls[0] = nil
-	clear(r.named)
 	r.forgetVector()
 	r.tombs, r.values, r.dirty = nil, 0, r.dirty[:0]
 	for rec := r.newest; rec != nil; rec = rec.older {
@@ -71,7 +70,10 @@ func (r *Replica) startOver(m Settled) {
 			continue
 		}
 		rec.hash = 0
-		rec.set(recDirty, false)
+		rec.set(recDirty|recListed, false)
+		if rec.is(recAbsent) {
+			r.bury(rec)
+		}
 		if !r.doomed(rec) {
 			r.durable.move(rec, r.state(rec).Context(), crdt.Context{}, r.state(rec).Context())
 			r.soil(rec)
@@ -149,10 +151,11 @@ func (r *Replica) republish(list []*record) {
 		}
 		c.ranges = []Range{{r.seq, r.seq + 1}}
 		r.seq++
-		c.state.Join(seenOnly(spanContext(crdt.Span{
+		seen := seenOnly(spanContext(crdt.Span{
 			Node: r.self, Lo: top, Hi: crdt.Mark{Incarnation: top.Incarnation, Seq: r.seq},
-		})))
-		c.delta = c.state.Clone() // for those who have dropped it, all of it
+		}))
+		c.state.Join(seen)
+		c.delta, c.whole = seen, true
 		r.emit(c)
 		w.list = append(w.list, c)
 	}

@@ -35,7 +35,8 @@ type settling struct {
 	batch  uint64      // which has everything on disk; 0: it has not got it yet
 	spoken bool
 
-	vouched []RoundID // the last rounds that this node vouched for
+	vouched []RoundID // the rounds after base that this node vouched for
+	tries   int       // rounds since base
 	at      time.Duration
 	propose time.Duration // not before
 	work    bool          // there are tombstones
@@ -48,7 +49,7 @@ type heardWord struct {
 
 const (
 	settleEvery = time.Second // while a round is under way
-	maxVouched  = 4
+	maxVouched  = 64
 	// maxLeap bounds how far ahead the number of a round may be.
 	maxLeap = 1 << 20
 )
@@ -78,13 +79,13 @@ func (r *Replica) tickSettle() {
 	t.at = r.now + settleEvery
 	if !t.ready && r.durable.covers(t.base.Own) {
 		t.ready = true
-		r.sweep.restart()
+		r.sweep.restart(r.now)
 	}
 	r.tryVouch()
 	r.tryEnd()
 	open := t.latest() != t.base.ID
 	switch {
-	case r.now < t.propose || open && r.now < t.came+3*r.cfg.Params.Settle:
+	case r.now < t.propose || open && r.now < t.came+t.patience(r.cfg.Params.Settle):
 	case r.resync || !r.counts() || !t.work && !r.mayClose():
 		t.propose = r.now + r.jitterUp(r.cfg.Params.Settle)
 	default:
@@ -94,6 +95,10 @@ func (r *Replica) tickSettle() {
 		t.at = min(r.now+30*settleEvery, max(t.propose, t.at))
 	}
 }
+
+// patience is how long a round may take before there is another one. It grows: most
+// often a member is down, and another round would not end any sooner.
+func (t *settling) patience(d time.Duration) time.Duration { return 3 * d << min(t.tries, 6) }
 
 // mayClose says whether there are incarnations to close.
 func (r *Replica) mayClose() bool {
@@ -125,22 +130,19 @@ func (r *Replica) proposeRound() {
 	t := &r.settle
 	m := &Round{ID: RoundID{t.latest().Number + 1, r.self}}
 	for _, id := range r.durable.ids() {
-		last, first, holes := crdt.Span{}, true, false
-		closing := false
-		for s := range r.durable.nodes[id].seen.All() {
-			if s.Lo.Seq > 0 {
-				holes = true
-				continue
+		seen := r.durable.nodes[id].seen
+		before := topOf(seen, id).Incarnation
+		if r.members[id] == Evicted && topOf(seen, id).Seq > 0 {
+			before++
+		}
+		closed := false
+		for s := range seen.All() {
+			if s.Lo.Seq == 0 || s.Hi.Incarnation < before { // of what goes on, what is before a hole
+				m.Vector.AddSpan(s)
 			}
-			m.Vector.AddSpan(s)
-			closing = closing || !first || s.Lo != crdt.Mark{}
-			last, first = s, false
+			closed = closed || s.Lo.Incarnation == 0 && s.Hi.Compare(crdt.Mark{Incarnation: before}) >= 0
 		}
-		before := last.Hi.Incarnation
-		if r.members[id] == Evicted && last.Hi.Seq > 0 {
-			closing, before = true, before+1
-		}
-		if closing && !holes {
+		if !closed && before > 0 {
 			m.Close = append(m.Close, Closing{id, before})
 		}
 	}
@@ -156,6 +158,7 @@ func (r *Replica) takeRound(m *Round) {
 		return
 	}
 	t.round, t.came = m, r.now
+	t.tries++
 	t.list, t.mark, t.batch, t.spoken = nil, crdt.Mark{}, 0, false
 	clear(t.words)
 	t.propose = max(t.propose, r.now+r.jitterUp(r.cfg.Params.Settle))
@@ -303,4 +306,16 @@ func (r *Replica) knowsWriters() bool {
 		ok = ok && r.now >= since+r.cfg.Params.Grace
 	}
 	return ok
+}
+
+// closing says whether this node has vouched for a round that closes an
+// incarnation: what is still on its way from there comes too late, or the round
+// does not end.
+func (r *Replica) closing(id crux.NodeID, incarnation uint64) bool {
+	t := &r.settle
+	if t.round == nil || t.batch == 0 || t.latest() == t.base.ID {
+		return false
+	}
+	i, ok := slices.BinarySearchFunc(t.round.Close, id, func(c Closing, id crux.NodeID) int { return c.Node.Compare(id) })
+	return ok && incarnation < t.round.Close[i].Before
 }

@@ -15,6 +15,9 @@ const (
 	fragmentSize = 512
 	// maxGiven bounds what is remembered of a pull.
 	maxGiven = 1 << 16
+	// maxTouched bounds the values that a Chunk, or a payload, is about, in bytes:
+	// the receiver writes all of them to disk.
+	maxTouched = 16 << 20
 )
 
 // serving is the making of a Chunk.
@@ -28,6 +31,7 @@ type serving struct {
 	bundler bundler
 	cards   []Card
 	covered crdt.Context
+	touched int  // bytes of whole values
 	full    bool // there is no room for more
 }
 
@@ -43,7 +47,7 @@ func (r *Replica) takeWant(p *peer, m *Want) {
 	}
 	vec := r.plane(m.Volatile)
 	s := &serving{r: r, want: m, vec: vec, mine: vec.groups(len(m.Sums)), given: p.given[i], here: map[*record]bool{}}
-	out := &Chunk{Nonce: m.Nonce, Volatile: m.Volatile, Named: s.named()}
+	out := &Chunk{Nonce: m.Nonce, Volatile: m.Volatile}
 	for _, id := range vec.ids() {
 		if m.Groups.has(groupOf(id, len(m.Sums))) && !s.node(id) {
 			out.More = true
@@ -55,30 +59,17 @@ func (r *Replica) takeWant(p *peer, m *Want) {
 		return compareCards(cardID{a.Node, a.Incarnation}, cardID{b.Node, b.Incarnation})
 	})
 	out.Cards = s.cards
-	out.More = out.More || out.Named < len(m.Keys)
 	r.send(p, out)
 	if m.First && !vec.covers(m.Have) && r.mayPull(p, m.Volatile) {
 		r.startPull(p, m.Volatile, s.mine, m.Sums)
 	}
 }
 
-// named answers the keys that were named, and says how many of them.
-func (s *serving) named() int {
-	for i, key := range s.want.Keys {
-		if s.full {
-			return i
-		}
-		if rec := s.r.find(key); rec != nil && rec.is(recVolatile) == s.want.Volatile && !s.r.doomed(rec) {
-			s.add(rec, s.r.encoded(rec))
-		}
-	}
-	return len(s.want.Keys)
-}
-
-// node answers what is lacking of a node's operations, the latest ones first: then,
-// whatever comes later in the answers, all operations after the mark that was
-// reached are in them, for those that were superseded at their keys were so by
-// ones that are. It says whether that is all.
+// node answers what is lacking of a node's operations, the latest ones first, and
+// says whether that is all. A key is sent if the end of a span of its context is
+// not in the receiver's vector. So an operation after the mark that was reached is
+// in what was sent, or the receiver has a later one on the same key, and with it
+// all that the node had done to the key before.
 func (s *serving) node(id crux.NodeID) bool {
 	t := s.vec.nodes[id]
 	have := s.want.Have.Intersect(allOf(id))
@@ -159,11 +150,12 @@ func (s *serving) add(rec *record, state []byte) {
 	}
 	s.here[rec] = true
 	s.given[rec] = rec.version
-	s.bundler.add(rec.key, state, rec.proof != nil, rec.proof)
+	s.bundler.add(Value{Key: rec.key, State: state, Whole: rec.proof != nil}, rec.proof)
 	if p := rec.proof; p != nil {
 		s.cards = addCard(s.cards, p.batch)
 	}
-	s.full = s.bundler.size >= chunkSize || len(s.bundler.items) >= maxItems/2
+	s.touched += max(len(rec.enc), s.r.hotSizes[rec])
+	s.full = s.bundler.size >= chunkSize || s.touched >= maxTouched || len(s.bundler.items) >= maxItems/2
 }
 
 // addCard adds the card of a batch to a list, once.

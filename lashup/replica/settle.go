@@ -15,7 +15,8 @@ const behindFor = 20 * time.Second
 // adopt makes a round the last that has ended. This replica has all of its vector.
 func (r *Replica) adopt(m Settled) {
 	t := &r.settle
-	t.base, t.ready, t.work = m, false, false
+	t.base, t.ready, t.work, t.tries = m, false, false, 0
+	t.vouched = slices.DeleteFunc(t.vouched, func(id RoundID) bool { return id.Compare(m.ID) < 0 })
 	for s := range m.Vector.All() {
 		r.received(false, s) // closed incarnations have no more than was received
 	}

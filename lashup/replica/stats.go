@@ -6,7 +6,7 @@ type Stats struct {
 	Bytes            int // of encoded values, now; large ones that are changing are left out
 	Unsaved          int // bytes that are on their way to the disk, now
 	Watches          int // now
-	Named            int // keys of which something is missing, now
+	Waiting          int // payloads that wait for earlier ones, now
 	Resyncing        bool
 
 	Writes, Refused    uint64 // requests
@@ -43,7 +43,7 @@ func (r *Replica) Stats() Stats {
 		}
 	}
 	s.Keys -= s.Tombstones
-	s.Unsaved, s.Watches, s.Named, s.Resyncing = r.disk.bytes, len(r.watches.list), len(r.named), r.resync
+	s.Unsaved, s.Watches, s.Waiting, s.Resyncing = r.disk.bytes, len(r.watches.list), len(r.waiting), r.resync
 	return s
 }
 

@@ -11,8 +11,12 @@ import (
 )
 
 // vector is what a replica has received: for each node the marks of the operations
-// whose deltas it has joined. Beside them is the index from marks to keys: of each
-// key, and each node that has changed it, the last mark.
+// whose effects its keys have. Whoever has received an operation on a key has all
+// that its node had done to the key before.
+//
+// Beside them is the index from marks to keys: for each span of a key's context the
+// last mark. When a node was never restarted, that is one for each node that has
+// changed the key.
 type vector struct {
 	nodes map[crux.NodeID]*track
 	sums  []uint64 // of the nodes' hashes, by the first byte of the ID; nil: no nodes
@@ -25,7 +29,7 @@ type track struct {
 	keys order[lastMark]
 }
 
-// lastMark is the last mark that a node has at a key.
+// lastMark is the end of a span of a key's context.
 type lastMark struct {
 	mark crdt.Mark
 	rec  *record
@@ -168,18 +172,31 @@ func (v *vector) upTo(c crdt.Context) crdt.Context {
 // its context was before and is now after.
 func (v *vector) move(rec *record, changed, before, after crdt.Context) {
 	for id := range tops(changed) {
-		old, top := topOf(before, id), topOf(after, id)
-		if old == top {
+		one := allOf(id)
+		old, now := ends(before.Intersect(one)), ends(after.Intersect(one))
+		if slices.Equal(old, now) {
 			continue
 		}
 		t := v.track(id)
-		if old != (crdt.Mark{}) {
-			t.drop(old, rec)
+		for _, m := range old {
+			if !slices.Contains(now, m) {
+				t.drop(m, rec)
+			}
 		}
-		if top != (crdt.Mark{}) {
-			t.put(top, rec)
+		for _, m := range now {
+			if !slices.Contains(old, m) {
+				t.put(m, rec)
+			}
 		}
 	}
+}
+
+// ends are the last marks of the spans of c, which is of one node.
+func ends(c crdt.Context) (list []crdt.Mark) {
+	for s := range c.All() {
+		list = append(list, s.Hi)
+	}
+	return list
 }
 
 // lastMarks come by mark, and by key where several keys have one (after folding).
@@ -239,15 +256,4 @@ func spanContext(s crdt.Span) crdt.Context {
 // allOf is every mark of a node.
 func allOf(id crux.NodeID) crdt.Context {
 	return spanContext(crdt.Span{Node: id, Hi: crdt.Mark{Incarnation: math.MaxUint64, Seq: math.MaxUint64}})
-}
-
-// holed says whether something is missing in c, a key's context, before something
-// that is there.
-func holed(c crdt.Context) bool {
-	for s := range c.All() {
-		if s.Lo.Seq > 0 {
-			return true
-		}
-	}
-	return false
 }

@@ -25,6 +25,7 @@ type change struct {
 	// Of local writes.
 	delta  *crdt.State
 	ranges []Range
+	whole  bool // others are to get all of it, not the delta
 }
 
 // open prepares the change of a key. The state is a copy, but for large ones that
@@ -71,14 +72,18 @@ type writing struct {
 	changes map[string]*change
 	list    []*change // in the order in which they came
 	fresh   int       // keys that are new
+	bytes   int       // about what is to be written to disk
 }
 
 func (w *writing) request(q *Request) {
 	r := w.r
 	seq, volatileSeq, fresh, n := r.seq, r.volatileSeq, w.fresh, len(w.list)
 	saved := map[*change]change{}
-	durable, err := false, r.mayWrite(len(q.Writes))
+	durable, err := false, w.mayWrite(len(q.Writes))
 	for i := range q.Writes {
+		if i > 0 && err == nil && w.bytes > BatchSize/2 {
+			err = crux.Errorf("", crux.Exhausted, "the values that are to change take %d bytes: write to fewer keys at a time", w.bytes)
+		}
 		if err != nil {
 			break
 		}
@@ -107,8 +112,9 @@ func (w *writing) request(q *Request) {
 }
 
 // mayWrite says whether there is room for a request.
-func (r *Replica) mayWrite(writes int) error {
+func (w *writing) mayWrite(writes int) error {
 	const again = "try again when it has drained"
+	r := w.r
 	switch lim := &r.cfg.Limits; {
 	case !r.loaded:
 		return crux.Errorf("", crux.Unavailable, "the store has not been read from disk yet")
@@ -116,8 +122,8 @@ func (r *Replica) mayWrite(writes int) error {
 		return crux.Errorf("", crux.Invalid, "there is nothing to write")
 	case r.disk.failed:
 		return crux.Errorf("", crux.Unavailable, "the disk has failed, and what was written then is not saved yet: %w", r.disk.why)
-	case r.disk.bytes > lim.Unsaved:
-		return crux.Errorf("", crux.Exhausted, "%d bytes are waiting for the disk: %s", r.disk.bytes, again)
+	case r.disk.bytes+w.bytes > lim.Unsaved:
+		return crux.Errorf("", crux.Exhausted, "%d bytes are waiting for the disk: %s", r.disk.bytes+w.bytes, again)
 	case r.casts[0].bytes+r.casts[1].bytes > lim.Casts:
 		return crux.Errorf("", crux.Exhausted, "%d bytes are waiting to be sent to the other nodes: %s", r.casts[0].bytes+r.casts[1].bytes, again)
 	}
@@ -143,6 +149,7 @@ func (w *writing) write(x *Write, saved map[*change]change, many bool) error {
 		}
 		w.changes[key] = c
 		w.list = append(w.list, c)
+		w.bytes += c.state.Size() + x.Op.Size()
 	}
 	if _, ok := saved[c]; !ok {
 		saved[c] = *c
@@ -303,7 +310,7 @@ func (r *Replica) close(c *change) {
 	if absent := c.state.Absent(); absent != rec.is(recAbsent) {
 		rec.set(recAbsent, absent)
 		if absent {
-			r.tombs = append(r.tombs, rec)
+			r.bury(rec)
 			r.settle.work = true
 		}
 	}
