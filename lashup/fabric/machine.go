@@ -148,17 +148,21 @@ func (m *Machine) begin(now time.Duration) {
 }
 
 // end closes a step: it runs the timers that are due, lets each part hear what
-// the others did, and says what follows.
+// the others did, again if that makes something due, and says what follows.
 func (m *Machine) end() Ready {
-	m.timers()
-	m.sync()
-	m.review()
-	m.settle()
+	for range 4 {
+		m.timers()
+		m.sync()
+		m.review()
+		m.settle()
+		if m.due = m.nextDue(); m.due > m.now {
+			break
+		}
+	}
 	if m.saveSoon && m.now >= m.saveAt {
 		m.saveSoon, m.saveAt = false, m.now+saveEvery
 		m.out.Save = true
 	}
-	m.due = m.nextDue()
 	return m.out
 }
 

@@ -44,6 +44,7 @@ type link struct {
 	dialled bool // by this node
 	probe   bool // only to see whether the kernel answers
 	up      bool // TLS is through
+	since   time.Duration
 	old     bool // another one has taken its place: it is only read
 }
 
@@ -230,14 +231,15 @@ func (nd *Node) Deliver(now time.Duration, s *stream, p parcel) {
 }
 
 // linked is the end of the handshake. Of two links to one peer, both ends keep the
-// one that overlay.Wins says, or else the newer one.
+// one that overlay.Wins says, or else the newer one; one that is older than a
+// handshake gives way to any, as the other side knows nothing of it.
 func (nd *Node) linked(now time.Duration, l *link, peer *Node) {
 	nd.learn(peer.card)
 	other := nd.linkTo(l.peer)
-	l.up = true
+	l.up, l.since = true, now
 	if other != nil {
 		wins := func(x *link) bool { return overlay.Wins(nd.ID, x.peer, x.dialled) }
-		if wins(other) && !wins(l) {
+		if wins(other) && !wins(l) && l.since-other.since < dialLimit {
 			nd.retire(l)
 			return
 		}
