@@ -49,12 +49,13 @@ func (m *Machine) LinkUp(now time.Duration, peer crux.NodeID, dialled bool) Read
 	return m.end()
 }
 
-// detach has gossip begin anew with a peer whose link was replaced: what was
-// under way on the old one may be lost.
+// detach has gossip and multicast begin anew with a peer whose link was replaced:
+// what was under way on the old one may be lost.
 func (m *Machine) detach(peer crux.NodeID) {
 	if i := slices.Index(m.peers, peer); i >= 0 {
 		m.gossiped(m.gossip.LinkDown(m.now, peer))
 		m.peers = slices.Delete(slices.Clone(m.peers), i, i+1)
+		m.multicast(m.cast.Neighbours(m.now, m.peers))
 	}
 }
 

@@ -1,8 +1,6 @@
 package fabric
 
 import (
-	"slices"
-
 	"fulcrum.example/crux"
 	"fulcrum.example/lashup/cast"
 	"fulcrum.example/lashup/detect"
@@ -36,8 +34,9 @@ const (
 	kindStore   = 0x5 // and 0x6
 )
 
-// Decode reads a message; there must be nothing left over. It keeps no part of
-// b. Errors are of kind Invalid.
+// Decode reads a message; there must be nothing left over. Multicasts and messages
+// of the store share b, which must not be changed any more; others keep no part of
+// it. Errors are of kind Invalid.
 func Decode(b []byte) (Message, error) {
 	if len(b) == 0 {
 		return nil, crux.Errorf("decode fabric message", crux.Invalid, "it is empty")
@@ -52,7 +51,7 @@ func Decode(b []byte) (Message, error) {
 	case kindCast:
 		return result(cast.Decode(b))
 	case kindStore, kindStore + 1:
-		return Raw(slices.Clone(b)), nil
+		return Raw(b), nil
 	}
 	return nil, crux.Errorf("decode fabric message", crux.Invalid, "kind %#x is none that this version knows", b[0])
 }
