@@ -27,7 +27,7 @@ type Ready struct {
 	// sent on them. Nothing more is to be reported of them.
 	Close []crux.NodeID
 	// Dial names nodes to which a link is to be made. The answer is LinkUp or
-	// DialFailed, within some two seconds.
+	// DialFailed, within some three seconds.
 	Dial []crux.NodeID
 	// Changed says that Active would now give others.
 	Changed bool
