@@ -64,12 +64,6 @@ func (l *link) close() {
 	})
 }
 
-// cut ends the link at once.
-func (l *link) cut() {
-	l.close()
-	l.conn.Abort()
-}
-
 // retire leaves the link to another one to the same peer: it is read for a while
 // yet, for what is under way.
 func (l *link) retire() {

@@ -277,6 +277,7 @@ func FuzzOpen(f *testing.F) {
 	f.Add(a.word(f, b, "hello"), true)
 	f.Add(a.ask(f, b), true)
 	f.Add(make([]byte, MaxPacket), false)
+	b.word(f, a, "now the keys are there")
 	now := time.Duration(0)
 	f.Fuzz(func(t *testing.T, p []byte, tag bool) {
 		now += time.Second
