@@ -73,7 +73,7 @@ func appendSums(b []byte, sums []uint64) []byte {
 
 func (r *reader) sums() []uint64 {
 	k := r.byte()
-	r.check(1<<k <= maxGroups && len(r.b) >= 8<<k)
+	r.check(k <= 8 && len(r.b) >= 8<<k) // maxGroups is 1<<8
 	if r.bad {
 		return []uint64{0}
 	}

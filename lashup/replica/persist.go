@@ -68,6 +68,14 @@ func (r *Replica) endBatch() {
 	if len(d.lines) == 0 {
 		return
 	}
+	if d.failed && d.retried == 0 {
+		// What was lost goes first: what was received must not be on disk without
+		// the keys. It all waits for the next try.
+		r.lose(d.lines)
+		clear(d.marked)
+		d.lines, d.vectors = d.lines[:0], d.vectors[:0]
+		return
+	}
 	p := pending{batch: d.batch + 1, acks: d.acks}
 	seen := make(map[string]bool, len(d.lines))
 	for _, key := range d.lines {
@@ -144,6 +152,10 @@ func (r *Replica) retry() {
 	d := &r.disk
 	d.retryAt = never
 	if !d.failed {
+		return
+	}
+	if len(d.unsaved) == 0 { // nothing was lost
+		d.failed, d.why, d.backoff = false, nil, 0
 		return
 	}
 	for _, key := range sortedKeys(d.unsaved) {
