@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"crypto/sha256"
 	"slices"
 	"time"
 
@@ -20,7 +21,8 @@ type peer struct {
 	words      int                   // settle.go: words of the round that it was told
 	wordsOf    RoundID
 	behindAt   time.Duration
-	differs    int // comparisons at which only the values differed
+	claim      [sha256.Size]byte // settle.go: the round that it said has ended
+	differs    int               // comparisons at which only the values differed
 	treeAt     time.Duration
 	trees      int    // messages about the tree that may be answered until then
 	answered   string // the node of the tree whose keys it was told

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"slices"
 	"time"
@@ -84,8 +85,33 @@ func (r *Replica) takeSettled(p *peer, m *Settled) {
 		r.adopt(*m)
 		return
 	}
+	if !r.confirmed(p, m) {
+		return
+	}
 	r.startOver(*m)
 	r.send(p, r.freshDigest())
+}
+
+// confirmed says whether two neighbours say the same of a round that makes this
+// node start over (or the one, where there is one only): the word of a single one
+// must not cost what is here. The others are asked.
+func (r *Replica) confirmed(p *peer, m *Settled) bool {
+	p.claim = sha256.Sum256(m.Append(nil))
+	same := 0
+	for _, id := range r.peerIDs {
+		if other := r.peers[id]; other.claim == p.claim {
+			same++
+		}
+	}
+	if same >= min(2, len(r.peerIDs)) {
+		return true
+	}
+	for _, id := range r.peerIDs {
+		if other := r.peers[id]; other != p {
+			r.send(other, &Ask{Settled: true})
+		}
+	}
+	return false
 }
 
 func (r *Replica) freshDigest() *Digest {
