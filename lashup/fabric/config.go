@@ -64,6 +64,8 @@ const (
 	// avoidFor is how long a neighbour that was found dead is not tried again,
 	// unless it is heard of before.
 	avoidFor = 30 * time.Second
+	// retryAfter is the same where the fault may be with this node.
+	retryAfter = time.Second
 	// saveEvery is the least time between two wishes to save.
 	saveEvery = 10 * time.Second
 	saveFirst = 3 * time.Second

@@ -18,7 +18,7 @@ import (
 type link struct {
 	up      bool
 	dialled bool // by this node
-	helped  bool // broken: the other side should have dialled, and did not
+	mending bool // broken: this node is making it anew
 	since   time.Duration
 	renewed bool // the peer was a neighbour by the link before
 }
@@ -103,6 +103,13 @@ func (m *Machine) DialFailed(now time.Duration, peer crux.NodeID) Ready {
 // dialled it first does.
 func (m *Machine) again(peer crux.NodeID) {
 	if l := m.links[peer]; l != nil && !l.up && l.dialled {
+		m.redial(peer, l)
+	}
+}
+
+func (m *Machine) redial(peer crux.NodeID, l *link) {
+	if !l.mending {
+		l.mending = true
 		m.out.Dial = append(m.out.Dial, peer)
 	}
 }
@@ -120,9 +127,8 @@ func (m *Machine) mend() {
 			l.renewed = false
 		case m.now >= l.since+mendLimit:
 			m.drop(id)
-		case m.now >= l.since+mendHelp && !l.helped && !l.dialled:
-			l.helped = true
-			m.out.Dial = append(m.out.Dial, id)
+		case m.now >= l.since+mendHelp && !l.dialled:
+			m.redial(id, l)
 			m.mendAt = min(m.mendAt, l.since+mendLimit)
 		case m.now < l.since+mendHelp:
 			m.mendAt = min(m.mendAt, l.since+mendHelp)

@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"slices"
+	"time"
 
 	"fulcrum.example/crux"
 	"fulcrum.example/lashup/detect"
@@ -43,7 +44,7 @@ func (m *Machine) verdict(v *detect.Verdict) {
 		m.condemn(v.Node, route.Asymmetric)
 	case detect.Unheard:
 		if m.table.Len() > 2 {
-			m.letGo(v.Node)
+			m.letGo(v.Node, m.now+retryAfter)
 			return
 		}
 		// Of two nodes neither can tell whose fault it is, and there is nobody
@@ -60,17 +61,18 @@ func (m *Machine) condemn(id crux.NodeID, why route.Why) {
 	}
 	m.stats.Verdicts++
 	m.setCut(id, why)
-	m.letGo(id)
+	m.letGo(id, m.now+avoidFor)
 }
 
-// letGo ends a link without a word about its peer.
-func (m *Machine) letGo(id crux.NodeID) {
+// letGo ends a link without a word about its peer, and does not try that again
+// before a time.
+func (m *Machine) letGo(id crux.NodeID, until time.Duration) {
 	if l := m.links[id]; l != nil {
 		delete(m.links, id)
 		m.out.Close = append(m.out.Close, id)
 		m.dirty = true
 	}
-	m.overlaid(m.overlay.Drop(m.now, id, m.now+avoidFor))
+	m.overlaid(m.overlay.Drop(m.now, id, until))
 }
 
 // updated looks at the adjacencies that are new for what they mean to this node.
@@ -86,7 +88,7 @@ func (m *Machine) updated(now, before []*route.Adjacency) {
 
 func (m *Machine) hear(a, before *route.Adjacency) {
 	if a.Leaving && slices.Contains(m.edges, a.Node) {
-		m.letGo(a.Node)
+		m.letGo(a.Node, m.now+avoidFor)
 	}
 	if before != nil && a.Epoch > before.Epoch {
 		m.reborn(a.Node)
