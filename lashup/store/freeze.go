@@ -19,7 +19,7 @@ func (s *Store) Announce(why error) { s.refuse(why) }
 
 // Freeze ends the store so that another process can go on with it: it refuses new
 // writes, waits until all that was taken is acknowledged and everything is on
-// disk, closes the disk, and gives what the successor's Open takes as Resume.
+// disk, lets go of the folder, and gives what the successor's Open takes as Resume.
 // Whatever arrives meanwhile is left for the successor to fetch. After an error
 // the store is as it was, but for Announce's refusal, unless it says that it is
 // closed.
@@ -41,7 +41,7 @@ func (s *Store) Freeze(ctx context.Context) ([]byte, error) {
 	s.end()
 	select {
 	case f := <-got:
-		return f.state, crux.Wrap(op, errors.Join(f.err, s.disk.Close()))
+		return f.state, crux.Wrap(op, errors.Join(f.err, s.leave()))
 	default:
 		return nil, crux.Wrap(op, s.over())
 	}
@@ -53,6 +53,9 @@ func (s *Store) tryFreeze() {
 		return
 	}
 	state, err := s.rep.Export(s.now())
+	if crux.KindOf(err) == crux.Unavailable {
+		return // the disk has failed, and may recover
+	}
 	s.freezing <- frozen{state, err}
 	s.freezing = nil
 	s.stop()

@@ -2,12 +2,19 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
 
 	"fulcrum.example/crux"
 	"fulcrum.example/lashup/replica"
 	"fulcrum.example/lashup/store/log"
+	"fulcrum.example/lashup/store/vfs"
 )
+
+// lockName is the file that keeps other processes out of the log's folder.
+const lockName = "lock"
 
 // Opening is a store that is being opened. While another process owns the folder
 // it reads ahead (Follow), so that the handover itself is short. One goroutine
@@ -15,6 +22,8 @@ import (
 type Opening struct {
 	s      *Store
 	reader *log.Reader
+	gone   bool   // a line that the replica has was deleted since
+	used   uint64 // the greatest incarnation that the log was opened with before
 }
 
 // Prepare begins to open a store. Close the Opening, or Open it. Errors: those of
@@ -32,46 +41,129 @@ func Prepare(cfg Config) (*Opening, error) {
 	}
 	s.inbox.init()
 	s.outbox.init()
-	cfg.Replica.Wall = s.began
-	var err error
-	if s.rep, err = replica.New(cfg.Replica, 0); err != nil {
+	s.cfg.Replica.Wall = s.began
+	o := &Opening{s: s}
+	if err := o.begin(); err != nil {
 		return nil, crux.Wrap("open the store", err)
 	}
+	return o, nil
+}
+
+// begin makes a replica that is empty, and a reader that has read nothing.
+func (o *Opening) begin() (err error) {
+	s := o.s
+	if s.rep, err = replica.New(s.cfg.Replica, s.now()); err != nil {
+		return err
+	}
 	// Damage is left out and reported: the other nodes have what is missing.
-	return &Opening{s, log.NewReader(cfg.FS, log.Options{
-		Tag: cfg.Replica.Incarnation, Repair: true,
-		Warn: func(err error) { cfg.Log.Warn("a file of the store", "why", err) },
-	})}, nil
+	o.reader = log.NewReader(s.cfg.FS, log.Options{
+		Tag: s.cfg.Replica.Incarnation, Repair: true,
+		Warn: func(err error) { s.cfg.Log.Warn("a file of the store", "why", err) },
+	})
+	o.gone = false
+	return nil
 }
 
 // Follow reads what is new on disk; the owner may be another process.
-func (o *Opening) Follow() error { return crux.Wrap("read the store", o.reader.Follow(o.load)) }
+func (o *Opening) Follow() error {
+	const op = "read the store"
+	if err := o.reader.Follow(o.load); err != nil || !o.gone {
+		return crux.Wrap(op, err)
+	}
+	if err := errors.Join(o.reader.Close(), o.begin()); err != nil {
+		return crux.Wrap(op, err)
+	}
+	return crux.Wrap(op, o.reader.Follow(o.load))
+}
 
 // load gives the replica a line. One that does not read is left out: it comes
-// from the other nodes.
+// from the other nodes. A replica cannot forget a line that it was given: if that
+// is needed, which is seldom, everything is read again.
 func (o *Opening) load(key, value []byte) error {
+	if value == nil {
+		o.gone = true
+		return nil
+	}
 	if err := o.s.rep.Load(key, value); err != nil {
 		o.s.cfg.Log.Error("a line of the store is left out; it is fetched from the other nodes", "why", err)
 	}
 	return nil
 }
 
-// Open makes this process the owner of the folder, whose lock it holds, and starts
-// the store. resume is what Freeze gave to the process before, which had the same
-// incarnation; nil: the incarnation is new. The Opening is used up, also by an
-// error. Errors: Exhausted and Unavailable, the disk; Corrupt, resume is no state
-// of a store, or Conflict, of another.
+// Open makes this process the owner of the folder and starts the store. resume is
+// what Freeze gave to the process before, which had the same incarnation; nil: the
+// incarnation is new. The Opening is used up, also by an error. Errors: Unavailable,
+// another process, which is named, has the folder; Exhausted and Unavailable, the
+// disk; Corrupt, resume is no state of a store; Conflict, it is another one's, or the
+// incarnation is not new.
 func (o *Opening) Open(resume []byte) (*Store, error) {
 	const op = "open the store"
 	s := o.s
+	if err := s.enter(); err != nil {
+		return nil, crux.Wrap(op, errors.Join(err, o.reader.Close()))
+	}
+	if err := o.own(); err != nil {
+		return nil, crux.Wrap(op, errors.Join(err, s.leave()))
+	}
+	if err := o.start(resume); err != nil {
+		s.stop()
+		return nil, crux.Wrap(op, errors.Join(err, s.leave()))
+	}
+	s.work.Go(s.write)
+	s.work.Go(s.run)
+	return s, nil
+}
+
+// enter takes the folder's lock.
+func (s *Store) enter() (err error) {
+	s.lock, err = s.cfg.FS.Lock(lockName, fmt.Sprintf("process %d", os.Getpid()))
+	var locked *vfs.Locked
+	if errors.As(err, &locked) {
+		return crux.Errorf("", crux.Unavailable, "%w: it must end, or hand the store over, first", err)
+	}
+	if err != nil {
+		return crux.Errorf("", crux.Unavailable, "%w", err)
+	}
+	return nil
+}
+
+// leave closes the log, if it was opened, and gives the lock back.
+func (s *Store) leave() error {
 	var err error
-	if s.disk, err = o.reader.Open(o.load); err != nil {
-		return nil, crux.Wrap(op, err)
+	if s.disk != nil {
+		err = s.disk.Close()
+	}
+	return errors.Join(err, s.lock.Close())
+}
+
+// own reads what is left of the log and makes it this process's.
+func (o *Opening) own() (err error) {
+	o.s.disk, err = o.reader.Open(o.load)
+	if o.used = o.reader.Tag(); err != nil || !o.gone {
+		return err
+	}
+	err = o.s.disk.Close()
+	o.s.disk = nil
+	if err != nil {
+		return err
+	}
+	if err := o.begin(); err != nil {
+		return err
+	}
+	o.s.disk, err = o.reader.Open(o.load)
+	return err
+}
+
+// start brings the replica to life.
+func (o *Opening) start(resume []byte) error {
+	s := o.s
+	s.stopped, s.stop = context.WithCancel(context.Background())
+	if mine := s.cfg.Replica.Incarnation; resume == nil && o.used >= mine {
+		return crux.Errorf("", crux.Conflict, "incarnation %d is not new, this folder was used with %d: mint a greater one", mine, o.used)
 	}
 	for _, d := range s.disk.Damage() {
 		s.cfg.Log.Error("the store was damaged on disk; what is missing is fetched from the other nodes", "damage", d.String())
 	}
-	s.stopped, s.stop = context.WithCancel(context.Background())
 	first := s.rep.LoadDone(s.now())
 	casts := first.Casts // not before the state is whole
 	first.Casts = nil
@@ -79,18 +171,12 @@ func (o *Opening) Open(resume []byte) (*Store, error) {
 	if resume != nil {
 		then, err := s.rep.Import(s.now(), resume)
 		if err != nil {
-			s.stop()
-			if cerr := s.disk.Close(); cerr != nil {
-				s.cfg.Log.Warn("the store's files do not close", "why", cerr)
-			}
-			return nil, crux.Wrap(op, err)
+			return err
 		}
 		s.carryOut(then)
 	}
 	s.carryOut(replica.Ready{Casts: casts})
-	s.work.Go(s.write)
-	s.work.Go(s.run)
-	return s, nil
+	return nil
 }
 
 // Close gives the opening up.

@@ -154,11 +154,12 @@ func (b *outbox) clear() (batch uint64, lost int) {
 	return batch, lost
 }
 
-// take waits for batches; false: there are none any more.
-func (b *outbox) take() (batch uint64, entries [][]replica.Entry, ok bool) {
+// take gives what there is and, if it is told to, waits until there is something;
+// false: nothing comes any more.
+func (b *outbox) take(wait bool) (batch uint64, entries [][]replica.Entry, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(b.entries) == 0 && !b.closed {
+	for wait && len(b.entries) == 0 && !b.closed {
 		b.some.Wait()
 	}
 	if b.closed {

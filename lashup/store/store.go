@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"io"
 	"sync"
 	"time"
 
@@ -15,6 +16,7 @@ type Store struct {
 	cfg   Config
 	rep   *replica.Replica // the loop's
 	disk  *log.Log         // the writer's
+	lock  io.Closer
 	began time.Time
 
 	calls     chan func()
@@ -203,7 +205,7 @@ func (s *Store) Close() error {
 	if !s.end() {
 		return nil
 	}
-	return crux.Wrap("close the store", s.disk.Close())
+	return crux.Wrap("close the store", s.leave())
 }
 
 // end stops the goroutines; false: they were stopped before.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"fulcrum.example/crux"
@@ -73,6 +74,10 @@ func TestStoresBecomeEqualWhateverWasLost(t *testing.T) {
 }
 
 func TestAFailingDiskAcknowledgesNothingAndRecoversByItself(t *testing.T) {
+	synctest.Test(t, writeToAFullDisk)
+}
+
+func writeToAFullDisk(t *testing.T) {
 	fs := vfs.NewMem()
 	s := (&net{}).open(t, 1, 1, fs)
 	mustWrite(t, s, put("a", "1"))

@@ -3,6 +3,8 @@ package log
 import (
 	"errors"
 	"strings"
+
+	"fulcrum.example/crux"
 )
 
 // When to clean: dead space is more than so much of the log, in percent, and the log
@@ -33,11 +35,7 @@ func (l *Log) CleanWanted() bool {
 	}
 	first := l.t.segs[0]
 	switch {
-	case first.live == 0:
-		return true
-	case l.stuck():
-		return false
-	case len(l.t.segs) > maxSegments:
+	case first.live == 0, l.stuck(), len(l.t.segs) > maxSegments:
 		return true
 	}
 	for _, s := range l.t.segs {
@@ -56,24 +54,25 @@ func (l *Log) stuck() bool {
 	return c.id == first.id && c.synced >= first.end && first.live > 0
 }
 
-// Suspect says whether the key's entry on disk has been found unreadable since it was
-// loaded, by Clean. The caller, who has it in memory, appends it again.
-func (l *Log) Suspect(key []byte) bool {
-	p, ok := l.t.at[nameOf(key)]
-	if !ok {
-		return false
-	}
-	for _, h := range l.t.segment(p.seg).holes {
-		if h.from <= p.off && p.off < h.to {
-			return true
+// abandon gives up what only the oldest segment has. It could be read when the log
+// was opened, so this process has it in memory; the next one does not, unless it is
+// written again.
+func (l *Log) abandon() {
+	first, n := l.t.segs[0], 0
+	for name, p := range l.t.at {
+		if p.seg == first.id {
+			l.t.put(put{name: name})
+			n++
 		}
 	}
-	return false
+	l.stats.Lost += n
+	l.warn(crux.Errorf("clean", crux.Corrupt, "%d keys of %s are not on disk any more", n, l.fsys.Path(segName(first.id))))
 }
 
 // Clean reads about budget bytes of the oldest segment and appends what of them
 // counts, so that the segment can go after a later Sync. It does nothing between an
-// Append and its Sync. Errors: of the disk where it was written, as of Append;
+// Append and its Sync. What has become unreadable since the log was opened it tells
+// Options.Warn of, and gives up. Errors: of the disk where it was written, as of Append;
 // Unavailable where it was read, which breaks nothing.
 func (l *Log) Clean(budget int) error {
 	c := &l.clean
@@ -81,8 +80,12 @@ func (l *Log) Clean(budget int) error {
 		return l.broken
 	}
 	seg := l.t.segs[0]
-	if seg.live == 0 {
+	switch {
+	case seg.live == 0:
 		return l.dropFirst()
+	case l.stuck():
+		l.abandon()
+		return nil
 	}
 	if err := l.cleanFrom(seg); err != nil {
 		return diskError("clean", err)

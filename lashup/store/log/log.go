@@ -33,6 +33,7 @@ type Stats struct {
 	Appended uint64 // bytes of entries that callers appended
 	Cleaned  uint64 // bytes of entries that were copied so that a segment could go
 	Syncs    uint64
+	Lost     int // keys that became unreadable since the log was opened
 }
 
 // Stats gives the log's figures.
