@@ -38,9 +38,7 @@ func (r *Replica) takeUpdate(origin crux.NodeID, m *Update) {
 		r.wait(origin, m)
 		return
 	}
-	if len(r.waiting) > 0 {
-		r.retryWaiting()
-	}
+	r.retryWaiting(origin)
 }
 
 // tryUpdate takes in an update, and says whether it could be used.
@@ -93,12 +91,12 @@ func (r *Replica) wait(origin crux.NodeID, m *Update) {
 	}
 }
 
-// retryWaiting tries again what has waited.
-func (r *Replica) retryWaiting() {
-	for again := true; again; {
+// retryWaiting tries again what has waited of an origin, or of all (zero).
+func (r *Replica) retryWaiting(origin crux.NodeID) {
+	for again := len(r.waiting) > 0; again; {
 		n := len(r.waiting)
 		r.waiting = slices.DeleteFunc(r.waiting, func(w waiting) bool {
-			return w.until < r.now || r.tryUpdate(w.origin, w.update)
+			return w.until < r.now || (origin.IsZero() || w.origin == origin) && r.tryUpdate(w.origin, w.update)
 		})
 		again = len(r.waiting) < n && len(r.waiting) > 0
 	}

@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/codec"
 	"fulcrum.example/lashup/crdt"
 )
 
@@ -57,10 +58,10 @@ const (
 func (b *Bundle) itemSize(v *Value) int {
 	n := 1 + textLen(len(v.Key)) + textLen(len(v.State))
 	if v.After != (crdt.Mark{}) {
-		n += uvarintLen(v.After.Incarnation) + uvarintLen(v.After.Seq)
+		n += codec.UvarintSize(v.After.Incarnation) + codec.UvarintSize(v.After.Seq)
 	}
 	if v.Batch > 0 {
-		n += uvarintLen(uint64(v.Batch-1)) + uvarintLen(uint64(v.Leaf))
+		n += codec.UvarintSize(uint64(v.Batch-1)) + codec.UvarintSize(uint64(v.Leaf))
 		if b.Batches[v.Batch-1].Leaves > 1 {
 			n += hashSize
 		}
@@ -69,11 +70,11 @@ func (b *Bundle) itemSize(v *Value) int {
 }
 
 func (p *Proof) size() int {
-	return uvarintLen(uint64(p.Leaves)) + sigSize + uvarintLen(uint64(len(p.Hashes))) + hashSize*len(p.Hashes)
+	return codec.UvarintSize(uint64(p.Leaves)) + sigSize + codec.UvarintSize(uint64(len(p.Hashes))) + hashSize*len(p.Hashes)
 }
 
 func (b *Bundle) size() int {
-	n := uvarintLen(uint64(len(b.Batches))) + uvarintLen(uint64(len(b.Items)))
+	n := codec.UvarintSize(uint64(len(b.Batches))) + codec.UvarintSize(uint64(len(b.Items)))
 	for i := range b.Batches {
 		n += b.Batches[i].size()
 	}
@@ -113,43 +114,43 @@ func (b *Bundle) append(out []byte) []byte {
 }
 
 func (r *reader) bundle() (b Bundle) {
-	if n := r.count(maxBatches, 1+sigSize+1); n > 0 {
+	if n := r.Count(maxBatches, 1+sigSize+1); n > 0 {
 		b.Batches = make([]Proof, n)
 	}
 	for i := range b.Batches {
 		b.Batches[i] = r.proof()
 	}
-	if n := r.count(maxItems, 4); n > 0 {
+	if n := r.Count(maxItems, 4); n > 0 {
 		b.Items = make([]Value, n)
 	}
 	named := 0
 	for i := range b.Items {
 		v := &b.Items[i]
 		r.item(v)
-		r.check(i == 0 || b.Items[i-1].Key < v.Key)
-		r.check(v.Batch <= len(b.Batches) && v.Batch <= named+1)
-		if v.Batch > 0 && !r.bad {
+		r.Check(i == 0 || b.Items[i-1].Key < v.Key)
+		r.Check(v.Batch <= len(b.Batches) && v.Batch <= named+1)
+		if v.Batch > 0 && !r.Bad() {
 			named = max(named, v.Batch)
-			r.check(v.Leaf < b.Batches[v.Batch-1].Leaves)
+			r.Check(v.Leaf < b.Batches[v.Batch-1].Leaves)
 			if b.Batches[v.Batch-1].Leaves > 1 {
-				copy(v.Sum[:], r.take(hashSize))
+				copy(v.Sum[:], r.Take(hashSize))
 			}
 		}
 	}
-	r.check(named == len(b.Batches))
+	r.Check(named == len(b.Batches))
 	return b
 }
 
 func (r *reader) proof() (p Proof) {
-	n := r.uvarint()
-	r.check(n > 0 && n <= maxLeaves)
+	n := r.Uvarint()
+	r.Check(n > 0 && n <= maxLeaves)
 	p.Leaves = int(n)
-	copy(p.Sig[:], r.take(sigSize))
-	if n := r.count(maxLeaves, hashSize); n > 0 {
+	copy(p.Sig[:], r.Take(sigSize))
+	if n := r.Count(maxLeaves, hashSize); n > 0 {
 		p.Hashes = make([]hash, n)
 	}
 	for i := range p.Hashes {
-		copy(p.Hashes[i][:], r.take(hashSize))
+		copy(p.Hashes[i][:], r.Take(hashSize))
 	}
 	return p
 }
@@ -160,15 +161,15 @@ func (r *reader) item(v *Value) {
 	v.Key = r.key()
 	v.State = r.bytes(maxState)
 	if f&itemAfter != 0 {
-		v.After = crdt.Mark{Incarnation: r.uvarint(), Seq: r.uvarint()}
-		r.check(v.After != crdt.Mark{} && !v.Whole)
+		v.After = crdt.Mark{Incarnation: r.Uvarint(), Seq: r.Uvarint()}
+		r.Check(v.After != crdt.Mark{} && !v.Whole)
 	}
 	owned := f&itemOwned != 0
 	p, ok := placeOf(v.Key)
-	r.check(r.bad || ok && owned == !p.owner.IsZero() && (owned || !v.Whole))
+	r.Check(r.Bad() || ok && owned == !p.owner.IsZero() && (owned || !v.Whole))
 	if owned {
-		batch, leaf := r.uvarint(), r.uvarint()
-		r.check(batch < maxBatches && leaf < maxLeaves)
+		batch, leaf := r.Uvarint(), r.Uvarint()
+		r.Check(batch < maxBatches && leaf < maxLeaves)
 		v.Batch, v.Leaf = int(batch)+1, int(leaf)
 	}
 }
@@ -235,9 +236,9 @@ type Card struct {
 }
 
 func cardsLen(list []Card) int {
-	n := uvarintLen(uint64(len(list)))
+	n := codec.UvarintSize(uint64(len(list)))
 	for i := range list {
-		n += len(list[i].Node) + uvarintLen(list[i].Incarnation) + textLen(len(list[i].Data))
+		n += len(list[i].Node) + codec.UvarintSize(list[i].Incarnation) + textLen(len(list[i].Data))
 	}
 	return n
 }
@@ -254,9 +255,9 @@ func appendCards(b []byte, list []Card) []byte {
 
 func (r *reader) cards() []Card {
 	var list []Card
-	for i, n := 0, r.count(maxItems, 8+1+1); i < n && !r.bad; i++ {
-		list = append(list, Card{r.node(), r.uvarint(), r.bytes(MaxCard)})
-		r.check(i == 0 || lessCard(&list[i-1], &list[i]))
+	for i, n := 0, r.Count(maxItems, 8+1+1); i < n && !r.Bad(); i++ {
+		list = append(list, Card{r.Node(), r.Uvarint(), r.bytes(MaxCard)})
+		r.Check(i == 0 || lessCard(&list[i-1], &list[i]))
 	}
 	return list
 }

@@ -3,9 +3,9 @@ package replica
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"fulcrum.example/lashup/crdt"
+	"fulcrum.example/lashup/limit"
 )
 
 // castSize is the size up to which deltas go into one payload; a larger one goes
@@ -30,25 +30,6 @@ type outItem struct {
 	size   int
 	// touches is the size of the value.
 	touches int
-}
-
-// bucket is a token bucket of bytes.
-type bucket struct {
-	rate, burst int
-	level       int
-	at          time.Duration
-}
-
-func (b *bucket) init(rate int, now time.Duration) {
-	b.rate, b.burst, b.at = rate, max(rate/8, 256<<10), now
-	b.level = b.burst
-}
-
-func (b *bucket) fill(now time.Duration) {
-	if d := min(now-b.at, time.Second); d > 0 {
-		b.level = min(b.burst, b.level+int(int64(d)*int64(b.rate)/int64(time.Second)))
-		b.at = now
-	}
 }
 
 // post puts a local change into its outbox.
@@ -107,27 +88,35 @@ func (r *Replica) hurry() {
 // flush makes payloads of what the outboxes hold, as fast as it may.
 func (r *Replica) flush() {
 	r.castLast, r.castAt = r.now, never
-	r.bucket.fill(r.now)
+	rate := limit.Rate{PerSecond: float64(r.cfg.Limits.CastRate), Burst: max(float64(r.cfg.Limits.CastRate)/8, 256<<10)}
 	for i := range r.casts {
 		for box := &r.casts[i]; len(box.queue) > 0; {
-			if r.bucket.level <= 0 {
+			n, size := box.next()
+			if !r.bucket.Take(r.now, rate, float64(size)) {
 				r.castAt = r.now + r.cfg.Params.Coalesce
 				return
 			}
-			r.cast(r.payload(box, i == 1))
+			r.cast(r.payload(box, n, i == 1))
 		}
 	}
 }
 
-// payload takes a payload's worth out of an outbox.
-func (r *Replica) payload(box *outbox, volatile bool) *Update {
-	m := &Update{Volatile: volatile, Incarnation: r.actor.Incarnation, Clock: max(r.clock.last, r.clock.today(r.now))}
-	size, touched, n := 0, 0, 0
-	for n < len(box.queue) && n < maxItems && touched < maxTouched && (n == 0 || size+box.queue[n].size <= castSize) {
-		size += box.queue[n].size
-		touched += box.queue[n].touches
-		n++
+// next is how many items go into the next payload, and their size.
+func (box *outbox) next() (n, size int) {
+	for touched := 0; n < len(box.queue) && n < maxItems && touched < maxTouched; n++ {
+		x := box.queue[n]
+		if n > 0 && size+x.size > castSize {
+			break
+		}
+		size += x.size
+		touched += x.touches
 	}
+	return n, size
+}
+
+// payload takes the first n items out of an outbox.
+func (r *Replica) payload(box *outbox, n int, volatile bool) *Update {
+	m := &Update{Volatile: volatile, Incarnation: r.actor.Incarnation, Clock: max(r.clock.last, r.clock.today(r.now))}
 	list := slices.Clone(box.queue[:n])
 	box.queue = slices.Delete(box.queue, 0, n)
 	slices.SortFunc(list, func(a, b *outItem) int { return strings.Compare(a.key, b.key) })
@@ -173,7 +162,6 @@ func (r *Replica) valueSum(key string) hash {
 // cast multicasts a message.
 func (r *Replica) cast(m Message) {
 	b := m.Append(make([]byte, 0, m.Size()))
-	r.bucket.level -= len(b)
 	r.stats.Casts++
 	r.stats.CastBytes += uint64(len(b))
 	r.out.Casts = append(r.out.Casts, b)

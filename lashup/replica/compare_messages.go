@@ -1,6 +1,10 @@
 package replica
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"fulcrum.example/lashup/codec"
+)
 
 // Keys are compared by a tree of hashes: 256 children at each node, by the bytes of
 // the keys' hashes.
@@ -33,7 +37,7 @@ func (m *Tree) Append(b []byte) []byte {
 func (r *reader) tree() *Tree {
 	m := &Tree{Prefix: r.bytes(maxPrefix)}
 	for i := range m.Sums {
-		m.Sums[i] = r.uint64()
+		m.Sums[i] = r.Uint64()
 	}
 	return m
 }
@@ -49,7 +53,7 @@ type Leaf struct{ Key, Value uint64 }
 
 // Size is the length of the encoding.
 func (m *Leaves) Size() int {
-	return 1 + textLen(len(m.Prefix)) + uvarintLen(uint64(len(m.Leaves))) + 16*len(m.Leaves)
+	return 1 + textLen(len(m.Prefix)) + codec.UvarintSize(uint64(len(m.Leaves))) + 16*len(m.Leaves)
 }
 
 // Append appends the encoding.
@@ -64,13 +68,13 @@ func (m *Leaves) Append(b []byte) []byte {
 
 func (r *reader) leaves() *Leaves {
 	m := &Leaves{Prefix: r.bytes(maxPrefix)}
-	if n := r.count(maxListed, 16); n > 0 {
+	if n := r.Count(maxListed, 16); n > 0 {
 		m.Leaves = make([]Leaf, n)
 	}
 	for i := range m.Leaves {
-		m.Leaves[i] = Leaf{r.uint64(), r.uint64()}
-		r.check(i == 0 || m.Leaves[i-1].Key < m.Leaves[i].Key)
-		r.check(hasPrefix(m.Leaves[i].Key, m.Prefix))
+		m.Leaves[i] = Leaf{r.Uint64(), r.Uint64()}
+		r.Check(i == 0 || m.Leaves[i-1].Key < m.Leaves[i].Key)
+		r.Check(hasPrefix(m.Leaves[i].Key, m.Prefix))
 	}
 	return m
 }
@@ -92,7 +96,7 @@ type Fetch struct{ Keys []uint64 }
 const maxFetch = 64
 
 // Size is the length of the encoding.
-func (m *Fetch) Size() int { return 1 + uvarintLen(uint64(len(m.Keys))) + 8*len(m.Keys) }
+func (m *Fetch) Size() int { return 1 + codec.UvarintSize(uint64(len(m.Keys))) + 8*len(m.Keys) }
 
 // Append appends the encoding.
 func (m *Fetch) Append(b []byte) []byte {
@@ -105,9 +109,9 @@ func (m *Fetch) Append(b []byte) []byte {
 
 func (r *reader) fetch() *Fetch {
 	m := &Fetch{}
-	for i, n := 0, r.count(maxFetch, 8); i < n && !r.bad; i++ {
-		m.Keys = append(m.Keys, r.uint64())
-		r.check(i == 0 || m.Keys[i-1] < m.Keys[i])
+	for i, n := 0, r.Count(maxFetch, 8); i < n && !r.Bad(); i++ {
+		m.Keys = append(m.Keys, r.Uint64())
+		r.Check(i == 0 || m.Keys[i-1] < m.Keys[i])
 	}
 	return m
 }

@@ -10,8 +10,9 @@ import (
 // Limits bound what a replica takes. Zero fields have the defaults.
 type Limits struct {
 	// Value is the size of a key's encoded value, in bytes, that a local write
-	// may reach (1 MiB). Updates from others may be as large; as concurrent
-	// writes add up, what they amount to may be up to eight times that.
+	// may reach (1 MiB, which is also the most). Updates from others may be as
+	// large; as concurrent writes add up, what they amount to may be up to eight
+	// times that.
 	Value int
 	// Keys is how many keys local writes may make (4·10^6); those of others are
 	// taken up to twice as many.
@@ -42,6 +43,7 @@ func (l Limits) withDefaults() Limits {
 			*f.p = f.n
 		}
 	}
+	l.Value = min(l.Value, 1<<20)
 	return l
 }
 

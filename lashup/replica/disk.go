@@ -102,16 +102,16 @@ func (r *reader) loadedProof() *loadedProof {
 	if r.flags(1) == 0 {
 		return nil
 	}
-	p := &loadedProof{mark: crdt.Mark{Incarnation: r.uvarint(), Seq: r.uvarint()}}
-	leaves, leaf := r.uvarint(), r.uvarint()
-	r.check(leaves > 0 && leaves <= maxLeaves && leaf < leaves)
+	p := &loadedProof{mark: crdt.Mark{Incarnation: r.Uvarint(), Seq: r.Uvarint()}}
+	leaves, leaf := r.Uvarint(), r.Uvarint()
+	r.Check(leaves > 0 && leaves <= maxLeaves && leaf < leaves)
 	p.leaves, p.leaf = int(leaves), int(leaf)
-	copy(p.sig[:], r.take(sigSize))
-	if n := r.count(maxLeaves, hashSize); n > 0 {
+	copy(p.sig[:], r.Take(sigSize))
+	if n := r.Count(maxLeaves, hashSize); n > 0 {
 		p.path = make([]hash, n)
 	}
 	for i := range p.path {
-		copy(p.path[i][:], r.take(hashSize))
+		copy(p.path[i][:], r.Take(hashSize))
 	}
 	return p
 }
@@ -134,7 +134,7 @@ func (r *Replica) Load(key, value []byte) error {
 	if r.load == nil {
 		r.load = &loading{proofs: map[*record]*loadedProof{}, seen: map[crux.NodeID]genContext{}}
 	}
-	if len(key) > 0 && r.loadLine(key[0], string(key[1:]), &reader{b: value}) {
+	if len(key) > 0 && r.loadLine(key[0], string(key[1:]), newReader(value)) {
 		return nil
 	}
 	r.stats.Corrupt++
@@ -146,45 +146,44 @@ func (r *Replica) loadLine(kind byte, key string, in *reader) bool {
 	case lineKey:
 		return r.loadRecord(key, in)
 	case lineVector:
-		gen := in.uvarint()
-		seen, err := crdt.DecodeContext(in.b)
-		in.b = nil
-		in.check(err == nil && len(key) == len(crux.NodeID{}) && gen < 1<<16)
-		if in.bad {
+		gen := in.Uvarint()
+		seen, err := crdt.DecodeContext(in.rest())
+		in.Check(err == nil && len(key) == len(crux.NodeID{}) && gen < 1<<16)
+		if in.Bad() {
 			return false
 		}
 		r.load.seen[crux.NodeID([]byte(key))] = genContext{uint16(gen), seen}
 	case lineCard:
-		if len(key) != 16 || len(in.b) > MaxCard {
+		if len(key) != 16 || in.Len() > MaxCard {
 			return false
 		}
-		r.cards[readCardID(key)] = &keptCard{data: slices.Clone(in.b)}
+		r.cards[readCardID(key)] = &keptCard{data: slices.Clone(in.rest())}
 		return true
 	case lineSettle:
 		m := in.settled()
-		if in.bad || len(in.b) > 0 {
+		if !in.Done() {
 			return false
 		}
 		r.settle.base = *m
 	case lineWords:
 		return r.settle.loadVouched(in)
 	case lineGen:
-		resync, gen := in.flags(1) == 1, in.take(2)
-		if in.bad || len(in.b) > 0 {
+		resync, gen := in.flags(1) == 1, in.Take(2)
+		if !in.Done() {
 			return false
 		}
 		r.resync, r.gen = resync, uint16(gen[0])<<8|uint16(gen[1])
 	default:
 		return false
 	}
-	return !in.bad && len(in.b) == 0
+	return in.Done()
 }
 
 func (r *Replica) loadRecord(key string, in *reader) bool {
-	gen := in.uvarint()
+	gen := in.Uvarint()
 	p := in.loadedProof()
 	where, ok := placeOf(key)
-	if in.bad || gen >= 1<<16 || !ok || where.volatile || !validKey(key) || (p == nil) != where.owner.IsZero() {
+	if in.Bad() || gen >= 1<<16 || !ok || where.volatile || !validKey(key) || (p == nil) != where.owner.IsZero() {
 		return false
 	}
 	rec := r.find(key)
@@ -192,7 +191,7 @@ func (r *Replica) loadRecord(key string, in *reader) bool {
 		rec = &record{key: key, version: r.number}
 		r.insert(rec)
 	}
-	rec.gen, rec.enc = uint16(gen), string(in.b)
+	rec.gen, rec.enc = uint16(gen), string(in.rest())
 	if p != nil {
 		r.load.proofs[rec] = p
 	}
@@ -291,7 +290,7 @@ func (r *Replica) loadProof(rec *record, s *crdt.State) bool {
 }
 
 // begun is called once the disk was read: the others learn that the incarnation has
-// begun.
+// begun, and those before it have ended.
 func (r *Replica) begun() {
 	switch top := topOf(r.durable.seen(r.self), r.self); {
 	case top.Incarnation > r.actor.Incarnation:
@@ -299,7 +298,9 @@ func (r *Replica) begun() {
 	case top.Incarnation == r.actor.Incarnation: // a handover; Import says the rest
 		r.seq = top.Seq
 	}
-	r.cast(&Update{Incarnation: r.actor.Incarnation, Clock: r.clock.today(r.now)})
+	if r.actor.Incarnation > 1 {
+		r.cast(&Update{Incarnation: r.actor.Incarnation, Clock: r.clock.today(r.now)})
+	}
 	for _, id := range r.peerIDs {
 		r.greet(r.peers[id])
 	}

@@ -27,7 +27,8 @@
 // # How it works
 //
 // Operations leave as deltas in multicast payloads (cast.go), several in one, and
-// are applied at once where they arrive, in whatever order (apply.go). What every
+// are applied at once where they arrive, in whatever order; only those of one node
+// to one key are applied in the order in which it made them (apply.go). What every
 // replica has received is a set of marks for each node (vector.go): intervals,
 // with holes where a payload was lost.
 //

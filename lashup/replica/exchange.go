@@ -37,7 +37,7 @@ func (m *Digest) Append(b []byte) []byte {
 
 func (r *reader) digest() *Digest {
 	f := r.flags(3)
-	return &Digest{f&1 != 0, f&2 != 0, r.uint64(), r.uint64(), r.uint32(), r.uint32(), r.uint32()}
+	return &Digest{f&1 != 0, f&2 != 0, r.Uint64(), r.Uint64(), r.Uint32(), r.Uint32(), r.Uint32()}
 }
 
 // Sums are hashes of what the sender has received, by groups of nodes: a power of
@@ -72,14 +72,14 @@ func appendSums(b []byte, sums []uint64) []byte {
 }
 
 func (r *reader) sums() []uint64 {
-	k := r.byte()
-	r.check(k <= 8 && len(r.b) >= 8<<k) // maxGroups is 1<<8
-	if r.bad {
+	k := r.Byte()
+	r.Check(k <= 8 && r.Len() >= 8<<k) // maxGroups is 1<<8
+	if r.Bad() {
 		return []uint64{0}
 	}
 	out := make([]uint64, 1<<k)
 	for i := range out {
-		out[i] = r.uint64()
+		out[i] = r.Uint64()
 	}
 	return out
 }
@@ -130,13 +130,13 @@ func (m *Want) Append(b []byte) []byte {
 }
 
 func (r *reader) want() *Want {
-	m := &Want{Nonce: r.uint32()}
+	m := &Want{Nonce: r.Uint32()}
 	f := r.flags(3)
 	m.Volatile, m.First = f&1 != 0, f&2 != 0
-	m.Settled, m.Sums = r.uint32(), r.sums()
+	m.Settled, m.Sums = r.Uint32(), r.sums()
 	for i := 0; i < len(m.Sums); i += 8 {
-		x := r.byte()
-		r.check(len(m.Sums) >= 8 || x>>len(m.Sums) == 0)
+		x := r.Byte()
+		r.Check(len(m.Sums) >= 8 || x>>len(m.Sums) == 0)
 		m.Groups[i/64] |= uint64(x) << (i % 64)
 	}
 	m.Have = r.context()
@@ -166,7 +166,7 @@ func (m *Chunk) Append(b []byte) []byte {
 }
 
 func (r *reader) chunk() *Chunk {
-	m := &Chunk{Nonce: r.uint32()}
+	m := &Chunk{Nonce: r.Uint32()}
 	f := r.flags(3)
 	m.Volatile, m.More = f&1 != 0, f&2 != 0
 	m.Bundle, m.Cards, m.Covered = r.bundle(), r.cards(), r.context()

@@ -84,20 +84,20 @@ func (r *Replica) exportEarly(b []byte) []byte {
 func (r *Replica) Import(now time.Duration, b []byte) (Ready, error) {
 	const op = "take the store over"
 	r.begin(now)
-	in := &reader{b: b}
-	in.check(in.byte() == handoverVersion)
-	self := in.node()
+	in := newReader(b)
+	in.Check(in.Byte() == handoverVersion)
+	self := in.Node()
 	var v [6]uint64
 	for i := range v {
-		v[i] = in.uvarint()
+		v[i] = in.Uvarint()
 	}
-	if !in.bad && (self != r.self || v[0] != r.cfg.Incarnation) {
+	if !in.Bad() && (self != r.self || v[0] != r.cfg.Incarnation) {
 		return r.end(), crux.Errorf(op, crux.Conflict, "it is of incarnation %d of %s, and this is %d of %s", v[0], self, r.cfg.Incarnation, r.self)
 	}
 	versions, floor := in.versions()
 	early := in.early()
 	seen, cards, bundle := in.context(), in.cards(), in.bundle()
-	if in.bad || len(in.b) > 0 {
+	if !in.Done() {
 		return r.end(), crux.Errorf(op, crux.Corrupt, "%d bytes are not what a replica exports", len(b))
 	}
 	r.seq, r.volatileSeq = max(r.seq, v[1]), max(r.volatileSeq, v[2])
@@ -119,20 +119,20 @@ type keyVersion struct {
 }
 
 func (r *reader) versions() (list []keyVersion, floor uint64) {
-	floor = r.uvarint()
-	for i, n := 0, r.count(maxRecent, 3); i < n && !r.bad; i++ {
-		list = append(list, keyVersion{r.key(), r.uvarint()})
-		r.check(i == 0 || list[i-1].version > list[i].version)
+	floor = r.Uvarint()
+	for i, n := 0, r.Count(maxRecent, 3); i < n && !r.Bad(); i++ {
+		list = append(list, keyVersion{r.key(), r.Uvarint()})
+		r.Check(i == 0 || list[i-1].version > list[i].version)
 	}
 	return list, floor
 }
 
 func (r *reader) early() early {
 	e := early{deltas: map[string]*crdt.State{}}
-	for i, n := 0, r.count(maxEarly, 4); i < n && !r.bad; i++ {
+	for i, n := 0, r.Count(maxEarly, 4); i < n && !r.Bad(); i++ {
 		key := r.key()
 		s, err := crdt.Decode(r.bytes(maxState))
-		r.check(err == nil)
+		r.Check(err == nil)
 		if err == nil {
 			e.deltas[key] = s
 			e.bytes += len(key) + s.Size()

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/codec"
 )
 
 // The kinds of messages: the first byte of each.
@@ -46,12 +47,12 @@ func Decode(b []byte) (Message, error) {
 	if len(b) == 0 || len(b) > maxMessage {
 		return nil, crux.Errorf(op, crux.Invalid, "it has %d bytes", len(b))
 	}
-	r := &reader{b: append([]byte(nil), b[1:]...)} // values are slices of it
+	r := newReader(append([]byte(nil), b[1:]...)) // values are slices of it
 	m := r.message(b[0])
 	if m == nil {
 		return nil, crux.Errorf(op, crux.Invalid, "kind %#x is none that this version knows", b[0])
 	}
-	if r.bad || len(r.b) > 0 {
+	if !r.Done() {
 		return nil, crux.Errorf(op, crux.Invalid, "%d bytes of kind %#x are malformed", len(b), b[0])
 	}
 	return m, nil
@@ -101,7 +102,7 @@ type Part struct {
 }
 
 // Size is the length of the encoding.
-func (m *Part) Size() int { return 1 + uvarintLen(m.Left) + textLen(len(m.Data)) }
+func (m *Part) Size() int { return 1 + codec.UvarintSize(m.Left) + textLen(len(m.Data)) }
 
 // Append appends the encoding.
 func (m *Part) Append(b []byte) []byte {
@@ -109,8 +110,8 @@ func (m *Part) Append(b []byte) []byte {
 }
 
 func (r *reader) part() *Part {
-	m := &Part{Left: r.uvarint(), Data: r.bytes(partSize)}
-	r.check(m.Left <= maxMessage && len(m.Data) > 0)
+	m := &Part{Left: r.Uvarint(), Data: r.bytes(partSize)}
+	r.Check(m.Left <= maxMessage && len(m.Data) > 0)
 	return m
 }
 

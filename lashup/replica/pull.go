@@ -121,7 +121,7 @@ func (r *Replica) takeChunk(p *peer, m *Chunk) {
 		news = news || !r.plane(m.Volatile).has(s)
 		r.received(m.Volatile, s)
 	}
-	r.retryWaiting()
+	r.retryWaiting(crux.NodeID{})
 	switch {
 	case !m.More:
 		r.endPull(x)

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"slices"
 	"strings"
 
 	"fulcrum.example/crux"
@@ -52,7 +53,7 @@ func (rec *record) set(f uint8, on bool) {
 // change, and hotBudget how much of such states is kept.
 const (
 	hotSize   = 2 << 10
-	hotBudget = 32 << 20
+	hotBudget = 8 << 20
 )
 
 // find gives the record of a key, or nil.
@@ -126,6 +127,9 @@ func (r *Replica) keep(rec *record, s *crdt.State) {
 	r.hotBytes += n
 	for r.hotBytes > hotBudget && len(r.hotOrder) > 1 {
 		r.coolFirst()
+	}
+	if len(r.hotOrder) > 2*len(r.hot)+16 { // some have cooled by themselves, or are gone
+		r.hotOrder = slices.DeleteFunc(r.hotOrder, func(rec *record) bool { return r.hot[rec] == nil })
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"fulcrum.example/crux"
 	"fulcrum.example/lashup/crdt"
+	"fulcrum.example/lashup/limit"
 )
 
 // never is a time that does not come.
@@ -43,7 +44,7 @@ type Replica struct {
 
 	seq, volatileSeq uint64 // the last numbers used: write.go
 	casts            [2]outbox
-	bucket           bucket
+	bucket           limit.Bucket
 	castAt           time.Duration // when the outboxes are due
 	castLast         time.Duration
 
@@ -88,7 +89,6 @@ func New(cfg Config, now time.Duration) (*Replica, error) {
 	}
 	r.disk.retryAt = never
 	r.clock.set(cfg.Wall, now)
-	r.bucket.init(cfg.Limits.CastRate, now)
 	r.makeMaps()
 	r.settle.init(r)
 	r.sweep.at = now + sweepEvery

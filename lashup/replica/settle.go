@@ -96,7 +96,7 @@ func (r *Replica) takeSettled(p *peer, m *Settled) {
 // node start over (or the one, where there is one only): the word of a single one
 // must not cost what is here. The others are asked.
 func (r *Replica) confirmed(p *peer, m *Settled) bool {
-	p.claim = sha256.Sum256(m.Append(nil))
+	p.claim = sha256.Sum256(m.Vector.Append(m.ID.append(nil))) // Own may have grown
 	same := 0
 	for _, id := range r.peerIDs {
 		if other := r.peers[id]; other.claim == p.claim {
@@ -160,10 +160,10 @@ func (t *settling) appendVouched(b []byte) []byte {
 
 func (t *settling) loadVouched(in *reader) bool {
 	t.vouched = nil
-	for i, n := 0, in.count(maxVouched, 9); i < n && !in.bad; i++ {
+	for i, n := 0, in.Count(maxVouched, 9); i < n && !in.Bad(); i++ {
 		t.vouched = append(t.vouched, in.roundID())
 	}
-	return !in.bad && len(in.b) == 0
+	return in.Done()
 }
 
 // loaded is called when the disk was read.

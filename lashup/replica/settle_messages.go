@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/codec"
 	"fulcrum.example/lashup/crdt"
 )
 
@@ -26,15 +27,15 @@ func (id RoundID) hash() uint32 {
 	return uint32(hashOf(id.append(nil)))
 }
 
-func (id RoundID) size() int { return uvarintLen(id.Number) + len(id.Proposer) }
+func (id RoundID) size() int { return codec.UvarintSize(id.Number) + len(id.Proposer) }
 
 func (id RoundID) append(b []byte) []byte {
 	return append(binary.AppendUvarint(b, id.Number), id.Proposer[:]...)
 }
 
 func (r *reader) roundID() RoundID {
-	id := RoundID{r.uvarint(), r.node()}
-	r.check(id.Number < 1<<63 && (id.Number == 0) == id.Proposer.IsZero())
+	id := RoundID{r.Uvarint(), r.Node()}
+	r.Check(id.Number < 1<<63 && (id.Number == 0) == id.Proposer.IsZero())
 	return id
 }
 
@@ -58,9 +59,9 @@ const maxNodes = 1 << 16
 
 // Size is the length of the encoding.
 func (m *Round) Size() int {
-	n := 1 + m.ID.size() + contextLen(m.Vector) + uvarintLen(uint64(len(m.Close)))
+	n := 1 + m.ID.size() + contextLen(m.Vector) + codec.UvarintSize(uint64(len(m.Close)))
 	for _, c := range m.Close {
-		n += len(c.Node) + uvarintLen(c.Before)
+		n += len(c.Node) + codec.UvarintSize(c.Before)
 	}
 	return n
 }
@@ -77,14 +78,14 @@ func (m *Round) Append(b []byte) []byte {
 
 func (r *reader) round() *Round {
 	m := &Round{ID: r.roundID(), Vector: r.context()}
-	r.check(m.ID.Number > 0)
-	if n := r.count(maxNodes, 9); n > 0 {
+	r.Check(m.ID.Number > 0)
+	if n := r.Count(maxNodes, 9); n > 0 {
 		m.Close = make([]Closing, n)
 	}
 	for i := range m.Close {
-		m.Close[i] = Closing{r.node(), r.uvarint()}
-		r.check(m.Close[i].Before > 0 && m.Close[i].Before < 1<<63)
-		r.check(i == 0 || m.Close[i-1].Node.Compare(m.Close[i].Node) < 0)
+		m.Close[i] = Closing{r.Node(), r.Uvarint()}
+		r.Check(m.Close[i].Before > 0 && m.Close[i].Before < 1<<63)
+		r.Check(i == 0 || m.Close[i-1].Node.Compare(m.Close[i].Node) < 0)
 	}
 	return m
 }
@@ -104,7 +105,7 @@ type Word struct {
 
 // Size is the length of the encoding.
 func (m *Vouch) Size() int {
-	n := 1 + m.ID.size() + uvarintLen(uint64(len(m.Words)))
+	n := 1 + m.ID.size() + codec.UvarintSize(uint64(len(m.Words)))
 	for i := range m.Words {
 		n += m.Words[i].size()
 	}
@@ -112,7 +113,7 @@ func (m *Vouch) Size() int {
 }
 
 func (w *Word) size() int {
-	return len(w.Node) + uvarintLen(w.At.Incarnation) + uvarintLen(w.At.Seq)
+	return len(w.Node) + codec.UvarintSize(w.At.Incarnation) + codec.UvarintSize(w.At.Seq)
 }
 
 // Append appends the encoding.
@@ -128,13 +129,13 @@ func (m *Vouch) Append(b []byte) []byte {
 
 func (r *reader) vouch() *Vouch {
 	m := &Vouch{ID: r.roundID()}
-	r.check(m.ID.Number > 0)
-	if n := r.count(maxNodes, 10); n > 0 {
+	r.Check(m.ID.Number > 0)
+	if n := r.Count(maxNodes, 10); n > 0 {
 		m.Words = make([]Word, n)
 	}
 	for i := range m.Words {
-		m.Words[i] = Word{r.node(), crdt.Mark{Incarnation: r.uvarint(), Seq: r.uvarint()}}
-		r.check(m.Words[i].At.Incarnation < 1<<63 && m.Words[i].At.Seq < 1<<63)
+		m.Words[i] = Word{r.Node(), crdt.Mark{Incarnation: r.Uvarint(), Seq: r.Uvarint()}}
+		r.Check(m.Words[i].At.Incarnation < 1<<63 && m.Words[i].At.Seq < 1<<63)
 	}
 	return m
 }
@@ -160,7 +161,7 @@ func (m *Settled) appendBody(b []byte) []byte {
 
 func (r *reader) settled() *Settled {
 	m := &Settled{r.roundID(), r.context(), r.context()}
-	r.check(m.ID.Number > 0)
+	r.Check(m.ID.Number > 0)
 	return m
 }
 

@@ -3,6 +3,7 @@ package replica
 import (
 	"encoding/binary"
 
+	"fulcrum.example/lashup/codec"
 	"fulcrum.example/lashup/crdt"
 )
 
@@ -43,10 +44,10 @@ const maxRanges = 1 << 14
 
 // Size is the length of the encoding.
 func (m *Update) Size() int {
-	n := 1 + 1 + uvarintLen(m.Incarnation) + 8 + uvarintLen(uint64(len(m.Ranges))) + m.Bundle.size()
+	n := 1 + 1 + codec.UvarintSize(m.Incarnation) + 8 + codec.UvarintSize(uint64(len(m.Ranges))) + m.Bundle.size()
 	at := uint64(0)
 	for _, x := range m.Ranges {
-		n += uvarintLen(x.Lo-at) + uvarintLen(x.Hi-x.Lo)
+		n += codec.UvarintSize(x.Lo-at) + codec.UvarintSize(x.Hi-x.Lo)
 		at = x.Hi
 	}
 	return n
@@ -68,20 +69,20 @@ func (m *Update) Append(b []byte) []byte {
 }
 
 func (r *reader) update() *Update {
-	m := &Update{Volatile: r.flags(1) == 1, Incarnation: r.uvarint(), Clock: crdt.Timestamp(r.uint64())}
-	r.check(m.Incarnation > 0 && m.Incarnation < 1<<63)
-	if n := r.count(maxRanges, 2); n > 0 {
+	m := &Update{Volatile: r.flags(1) == 1, Incarnation: r.Uvarint(), Clock: crdt.Timestamp(r.Uint64())}
+	r.Check(m.Incarnation > 0 && m.Incarnation < 1<<63)
+	if n := r.Count(maxRanges, 2); n > 0 {
 		m.Ranges = make([]Range, n)
 	}
 	at := uint64(0)
 	for i := range m.Ranges {
-		lo := at + r.uvarint()
-		hi := lo + r.uvarint()
-		r.check(lo >= at && hi > lo && hi < 1<<63 && (i == 0 || lo > at))
+		lo := at + r.Uvarint()
+		hi := lo + r.Uvarint()
+		r.Check(lo >= at && hi > lo && hi < 1<<63 && (i == 0 || lo > at))
 		m.Ranges[i] = Range{lo, hi}
 		at = hi
 	}
 	m.Bundle = r.bundle()
-	r.check((len(m.Ranges) == 0) == (len(m.Items) == 0))
+	r.Check((len(m.Ranges) == 0) == (len(m.Items) == 0))
 	return m
 }

@@ -78,7 +78,7 @@ type writing struct {
 func (w *writing) request(q *Request) {
 	r := w.r
 	seq, volatileSeq, fresh, n := r.seq, r.volatileSeq, w.fresh, len(w.list)
-	saved := map[*change]change{}
+	var saved undoList
 	durable, err := false, w.mayWrite(len(q.Writes))
 	for i := range q.Writes {
 		if i > 0 && err == nil && w.bytes > BatchSize/2 {
@@ -88,7 +88,7 @@ func (w *writing) request(q *Request) {
 			break
 		}
 		durable = durable || !q.Writes[i].Volatile
-		err = w.write(&q.Writes[i], saved, len(q.Writes) > 1)
+		err = w.write(&q.Writes[i], &saved, len(q.Writes) > 1)
 	}
 	if err != nil {
 		r.seq, r.volatileSeq, w.fresh = seq, volatileSeq, fresh
@@ -97,10 +97,8 @@ func (w *writing) request(q *Request) {
 		r.out.Acks = append(r.out.Acks, Ack{Token: q.Token, Err: crux.Wrap("write", err)})
 		return
 	}
-	for _, c := range w.list {
-		if _, ok := saved[c]; ok {
-			r.emit(c)
-		}
+	for _, u := range saved {
+		r.emit(u.c)
 	}
 	r.stats.Writes++
 	ack := Ack{Token: q.Token, Version: r.version(r.number)}
@@ -131,7 +129,7 @@ func (w *writing) mayWrite(writes int) error {
 }
 
 // write applies one operation. What it changes is put into saved as it was.
-func (w *writing) write(x *Write, saved map[*change]change, many bool) error {
+func (w *writing) write(x *Write, saved *undoList, many bool) error {
 	r := w.r
 	key, err := EncodeKey(x.Key)
 	if err != nil {
@@ -151,8 +149,7 @@ func (w *writing) write(x *Write, saved map[*change]change, many bool) error {
 		w.list = append(w.list, c)
 		w.bytes += c.state.Size() + x.Op.Size()
 	}
-	if _, ok := saved[c]; !ok {
-		saved[c] = *c
+	if saved.add(c) {
 		if many { // the operation itself does nothing when it fails, but those before it have
 			c.state = c.state.Clone()
 			if c.delta != nil {
@@ -216,10 +213,30 @@ func (w *writing) apply(c *change, x *Write) error {
 	return nil
 }
 
+// undoList is what a request has changed, as it was before.
+type undoList []struct {
+	c   *change
+	was change
+}
+
+// add notes what a change is, once.
+func (l *undoList) add(c *change) bool {
+	for _, u := range *l {
+		if u.c == c {
+			return false
+		}
+	}
+	*l = append(*l, struct {
+		c   *change
+		was change
+	}{c, *c})
+	return true
+}
+
 // undo takes back what a request did before it failed.
-func (w *writing) undo(saved map[*change]change, n int) {
-	for c, was := range saved {
-		*c = was
+func (w *writing) undo(saved undoList, n int) {
+	for _, u := range saved {
+		*u.c = u.was
 	}
 	for _, c := range w.list[n:] {
 		delete(w.changes, c.key)
