@@ -46,7 +46,7 @@ func (a fabricAPI) viewTo(v *node.View, list []node.Member, forgotten []crux.Nod
 func memberTo(x *node.Member) *pb.Member {
 	m := &pb.Member{
 		Node: wire.NodeIDTo(x.ID), State: stateTo(x.State, x.Why), SinceUnixNano: x.Since.UnixNano(),
-		Distance: int32(x.Distance), SeenBy: nodesTo(x.SeenBy), Master: x.Master, Neighbour: x.Neighbour,
+		RttNano: int64(x.RTT), Distance: int32(x.Distance), SeenBy: nodesTo(x.SeenBy), Master: x.Master, Neighbour: x.Neighbour,
 	}
 	if x.Addr.IsValid() {
 		m.Addr = x.Addr.String()

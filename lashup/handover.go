@@ -98,8 +98,9 @@ type taker interface {
 }
 
 // give hands the fabric to the taker at the other end of a connection that has
-// said its hello. After an error the owner has everything back.
-func give(ctx context.Context, c *channel, o owner) (err error) {
+// said its hello. paused is for how long nobody took writes. After an error the
+// owner has everything back.
+func give(ctx context.Context, c *channel, o owner) (paused time.Duration, err error) {
 	gave := false
 	defer func() {
 		if err != nil && gave {
@@ -111,12 +112,19 @@ func give(ctx context.Context, c *channel, o owner) (err error) {
 	stop := context.AfterFunc(ctx, func() { c.Close() })
 	defer stop()
 	if err := c.send(kindOffer, o.offer()); err != nil {
-		return err
+		return 0, err
 	}
 	if _, err := c.expect(kindReady, loadPatience); err != nil {
-		return err
+		return 0, err
 	}
 	gave = true
+	began := time.Now()
+	err = giveAll(ctx, c, o)
+	return time.Since(began), err
+}
+
+// giveAll is give, from the moment when writes are refused.
+func giveAll(ctx context.Context, c *channel, o owner) error {
 	announce, cancel := context.WithTimeout(ctx, helloPatience)
 	defer cancel()
 	if err := o.announce(announce); err != nil {

@@ -86,11 +86,12 @@ func (l *life) give(ctx context.Context, o *owned, c caller) bool {
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() { pause(bounded, quitMost); cancel() })
 	defer stop()
-	if err := give(bounded, c.channel, o); err != nil {
-		l.log.Warn("the fabric could not be handed over and stays here", "to", c.hello.Inst, "why", err)
+	paused, err := give(bounded, c.channel, o)
+	if err != nil {
+		l.log.Warn("the fabric could not be handed over and stays here", "to", c.hello.Inst, "why", err, "paused", paused)
 		return false
 	}
-	l.log.Info("handed the fabric over", "to", c.hello.Inst)
+	l.log.Info("handed the fabric over", "to", c.hello.Inst, "paused", paused)
 	o.lock.release()
 	o.retire()
 	l.retired.Go(func() { <-o.drained() })
