@@ -264,6 +264,7 @@ func (c *core) end() {
 	if !c.frozen {
 		c.apply(c.m.Leave(c.n.now()))
 	}
+	c.n.answering.Store(true)
 	for _, d := range c.dials {
 		d.cancel()
 	}

@@ -137,7 +137,7 @@ func (r *reader) wonder(now time.Duration, id crux.NodeID) {
 		return
 	}
 	maps.DeleteFunc(r.wondered, func(_ crux.NodeID, at time.Duration) bool { return now >= at+wonderEvery })
-	if len(r.wondered) >= wonderMost || r.n.frozen.Load() {
+	if len(r.wondered) >= wonderMost || r.n.answering.Load() {
 		return
 	}
 	if r.wondered == nil {

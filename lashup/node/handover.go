@@ -35,6 +35,7 @@ func (n *Node) Freeze(ctx context.Context) (_ []byte, files []*os.File, err erro
 	err = n.do(ctx, func(c *core) error {
 		c.frozen = true
 		n.frozen.Store(true)
+		n.answering.Store(true)
 		c.state(&s)
 		c.m.Table().Each(func(a *route.Adjacency) { rows = append(rows, a) })
 		return nil
@@ -101,6 +102,7 @@ func (n *Node) Thaw(ctx context.Context) error {
 	return n.do(ctx, func(c *core) error {
 		c.frozen = false
 		n.frozen.Store(false)
+		n.answering.Store(false)
 		c.apply(c.m.Members(n.now(), n.people.Load().list))
 		return nil
 	})

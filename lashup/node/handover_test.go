@@ -26,6 +26,7 @@ func (w *world) watch(of *host, by ...*host) *watcher {
 	x := &watcher{seen: map[string]int{}, stop: cancel}
 	for _, h := range by {
 		n := h.Node
+		x.note(h.look(), of.member.ID)
 		x.wg.Go(func() {
 			for {
 				changed := n.Changed()

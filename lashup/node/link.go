@@ -19,7 +19,7 @@ const (
 	writeMost = 10 * time.Second
 	// closeMost is how long a link lives on that is closed, or that another link
 	// has replaced: for what is queued, and for what is under way.
-	closeMost = time.Second
+	closeMost = 2 * time.Second
 	// readBuffer is for small frames; large ones pass it by.
 	readBuffer = 8 << 10
 )
@@ -47,12 +47,16 @@ func newLink(n *Node, conn *rpc.PinnedConn, dialled bool) *link {
 	}
 }
 
-// start begins to read and write. false: the node is closed.
-func (l *link) start() bool {
-	if !l.n.spawn(l.write) {
-		return false
+// start begins to read and write. The core calls it, and the node outlives that:
+// the goroutines are never refused.
+func (l *link) start() {
+	for _, f := range [...]func(){l.write, l.read} {
+		l.n.speaking.Add(1)
+		l.n.spawn(func() {
+			defer l.n.speaking.Done()
+			f()
+		})
 	}
-	return l.n.spawn(l.read)
 }
 
 // close ends the link when what is queued is written, or soon. Nothing more comes

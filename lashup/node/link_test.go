@@ -77,9 +77,9 @@ func TestALinkSaysAllThatWasQueuedBeforeItEnds(t *testing.T) {
 	t.Parallel()
 	w := form(t, 2)
 	a, b := w.all[0], w.all[1]
-	eventually(t, "the two to be neighbours", func() bool { return neighbourly(a, b) })
+	w.calm()
 	for range 64 {
-		m := make(raw, 64<<10)
+		m := make(raw, 16<<10)
 		m[0] = 0x50
 		if err := a.SendTo(b.member.ID, m); err != nil {
 			t.Fatal(err)

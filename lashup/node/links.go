@@ -48,10 +48,11 @@ func (c *core) dialled(id crux.NodeID, d *dialing, l *link, err error) {
 // one that overlay.Wins says, or else the newer one; one that is older than a
 // handshake gives way to any, as the other side knows nothing of it.
 func (c *core) linked(l *link) {
-	if c.frozen || c.n.people.Load().keys[l.peer] == nil || !l.start() {
+	if c.frozen || c.n.people.Load().keys[l.peer] == nil {
 		l.conn.Abort()
 		return
 	}
+	l.start()
 	c.live[l] = struct{}{}
 	l.since = c.n.now()
 	if other := c.n.links[l.peer]; other != nil {

@@ -41,7 +41,8 @@ type Node struct {
 	greetings  greetings
 	counters   seal.Counters
 	stats      stats
-	frozen     atomic.Bool
+	frozen     atomic.Bool // Freeze was called, and not Thaw
+	answering  atomic.Bool // the core is not there to answer pings
 	superseded chan uint64
 
 	words   chan word
@@ -61,6 +62,7 @@ type Node struct {
 	listeners []*rpc.PinnedListener // the last one accepts
 	ended     bool
 	wg        sync.WaitGroup // what Close waits for; Add only while not ended
+	speaking  sync.WaitGroup // of these, the goroutines of links
 }
 
 // Open starts a node's fabric: new, or that of cfg.State. When it returns, pings
@@ -188,6 +190,9 @@ func (n *Node) Close() error {
 	n.closing.Do(func() {
 		close(n.leave)
 		<-n.left
+		// Until the last words on the links are read, pings are answered still:
+		// nobody shall think that this node died.
+		n.speaking.Wait()
 		n.mu.Lock()
 		n.ended = true
 		listeners := n.listeners
@@ -196,7 +201,7 @@ func (n *Node) Close() error {
 		for _, l := range listeners {
 			errs = append(errs, l.Retire())
 		}
-		n.wg.Wait() // the last words on the links are written
+		n.wg.Wait()
 		for _, l := range listeners {
 			errs = append(errs, l.Close())
 		}

@@ -122,6 +122,7 @@ func TestWhoLeavesSaysSo(t *testing.T) {
 	t.Parallel()
 	w := form(t, 5)
 	gone := w.all[4]
+	w.calm() // on a link that is being made nobody says farewell
 	began := time.Now()
 	gone.stop()
 	t.Logf("closed after %v", time.Since(began))

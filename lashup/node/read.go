@@ -85,7 +85,7 @@ func (r *reader) take(now time.Duration, d *crux.Datagram) seal.Verdict {
 	if err != nil {
 		return seal.BadBody
 	}
-	if r.n.frozen.Load() {
+	if r.n.answering.Load() {
 		r.answer(h.Sender, msg)
 		return seal.Accepted
 	}
@@ -97,7 +97,8 @@ func (r *reader) take(now time.Duration, d *crux.Datagram) seal.Verdict {
 	}
 }
 
-// answer is what a frozen node does with what comes: it answers pings.
+// answer is what is done with what comes when the core stands still: pings are
+// answered.
 func (r *reader) answer(to crux.NodeID, msg fabric.Message) {
 	ping, ok := msg.(*detect.Ping)
 	if !ok {

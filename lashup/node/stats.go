@@ -49,7 +49,7 @@ func (c *core) count(m map[string]int64) {
 	for name, v := range map[string]int{
 		"fabric.members": s.Members, "fabric.up": s.Up, "fabric.down": s.Down, "fabric.passive": s.Passive,
 		"fabric.neighbours": len(c.m.Neighbours()), "fabric.adjacency-bytes": table.Bytes(), "fabric.adjacency-memory": table.Memory(),
-		"fabric.links": len(c.live),
+		"fabric.links": len(c.live), "fabric.dials": len(c.dials),
 	} {
 		m[name] = int64(v)
 	}

@@ -284,6 +284,20 @@ func (w *world) together() {
 	}
 }
 
+// calm waits until no links are being made or ended.
+func (w *world) calm() {
+	w.t.Helper()
+	eventually(w.t, "the links to come to rest", func() bool {
+		for _, h := range w.all {
+			n, err := h.Counts(soon(w.t))
+			if err != nil || n["fabric.dials"] != 0 || n["fabric.links"] != n["fabric.neighbours"] || n["fabric.neighbours"] == 0 {
+				return false
+			}
+		}
+		return true
+	})
+}
+
 // form makes a world whose nodes run and see one another.
 func form(t testing.TB, nodes int) *world {
 	t.Helper()
