@@ -253,7 +253,7 @@ func TestTheSameSeedGivesTheSameRun(t *testing.T) {
 			w.run(ms)
 		}
 		w.run(5 * time.Second)
-		return fmt.Sprint(w.seq, w.bytes, w.count)
+		return fmt.Sprint(w.net.Events(), w.bytes, w.count)
 	}
 	if a, b := run(), run(); a != b {
 		t.Errorf("%s\n%s", a, b)

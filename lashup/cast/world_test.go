@@ -1,7 +1,6 @@
 package cast
 
 import (
-	"container/heap"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -9,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"fulcrum.example/confab/sim"
 	"fulcrum.example/crux"
 	"fulcrum.example/lashup/route"
 )
@@ -51,8 +51,7 @@ type world struct {
 	seed   uint64
 	rand   *rand.Rand
 	now    time.Duration
-	seq    uint64
-	queue  events
+	net    *sim.Net[struct{}] // whose clock and queue of events this uses
 	peers  []*peer
 	by     map[crux.NodeID]*peer
 	loss   float64
@@ -82,30 +81,10 @@ type peer struct {
 	down   bool
 }
 
-type event struct {
-	at  time.Duration
-	seq uint64
-	do  func()
-}
-
-type events []event
-
-func (q events) Len() int { return len(q) }
-func (q events) Less(i, k int) bool {
-	return q[i].at < q[k].at || q[i].at == q[k].at && q[i].seq < q[k].seq
-}
-func (q events) Swap(i, k int) { q[i], q[k] = q[k], q[i] }
-func (q *events) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *events) Pop() any {
-	x := (*q)[len(*q)-1]
-	*q = (*q)[:len(*q)-1]
-	return x
-}
-
 // newWorld has n nodes that are linked as edges say, and know all of it.
 func newWorld(t *testing.T, n int, seed uint64, edges [][2]int) *world {
 	w := &world{
-		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 5)), by: make(map[crux.NodeID]*peer), params: DefaultParams(),
+		t: t, net: sim.New(sim.Options[struct{}]{}), seed: seed, rand: rand.New(rand.NewPCG(seed, 5)), by: make(map[crux.NodeID]*peer), params: DefaultParams(),
 		ix: route.NewIndex(), cache: route.NewCache(route.DefaultCache), count: make(map[string]int), bytes: make(map[string]int),
 	}
 	for i := range n {
@@ -221,17 +200,15 @@ func (p *peer) neighbours() (out []crux.NodeID) {
 }
 
 func (w *world) at(d time.Duration, do func()) {
-	w.seq++
-	heap.Push(&w.queue, event{w.now + d, w.seq, do})
+	w.net.At(w.now+d, func() {
+		w.now = w.net.Now()
+		do()
+	})
 }
 
 func (w *world) run(d time.Duration) {
 	until := w.now + d
-	for len(w.queue) > 0 && w.queue[0].at <= until {
-		e := heap.Pop(&w.queue).(event)
-		w.now = e.at
-		e.do()
-	}
+	w.net.RunUntil(until)
 	w.now = until
 }
 

@@ -1,12 +1,12 @@
 package route
 
 import (
-	"container/heap"
 	"fmt"
 	"math/rand/v2"
 	"testing"
 	"time"
 
+	"fulcrum.example/confab/sim"
 	"fulcrum.example/crux"
 )
 
@@ -19,8 +19,7 @@ type world struct {
 	ix    *Index // shared, without codec
 	cache *Cache
 	now   time.Duration
-	seq   uint64
-	queue events
+	net   *sim.Net[struct{}] // whose clock and queue of events this uses
 	peers []*peer
 	by    map[crux.NodeID]*peer
 	g     *graph // the links, which are the nodes' edges, too
@@ -44,30 +43,10 @@ type peer struct {
 	ahead   *Adjacency
 }
 
-type event struct {
-	at  time.Duration
-	seq uint64
-	do  func()
-}
-
-type events []event
-
-func (q events) Len() int { return len(q) }
-func (q events) Less(i, k int) bool {
-	return q[i].at < q[k].at || q[i].at == q[k].at && q[i].seq < q[k].seq
-}
-func (q events) Swap(i, k int) { q[i], q[k] = q[k], q[i] }
-func (q *events) Push(x any)   { *q = append(*q, x.(event)) }
-func (q *events) Pop() any {
-	x := (*q)[len(*q)-1]
-	*q = (*q)[:len(*q)-1]
-	return x
-}
-
 // newWorld has n nodes without links.
 func newWorld(t *testing.T, n int, seed uint64, codec bool) *world {
 	w := &world{
-		t: t, seed: seed, rand: rand.New(rand.NewPCG(seed, 11)), by: make(map[crux.NodeID]*peer), g: newGraph(n), codec: codec, bytes: make(map[string]int),
+		t: t, net: sim.New(sim.Options[struct{}]{}), seed: seed, rand: rand.New(rand.NewPCG(seed, 11)), by: make(map[crux.NodeID]*peer), g: newGraph(n), codec: codec, bytes: make(map[string]int),
 	}
 	w.ix, w.cache = NewIndex(), NewCache(DefaultCache)
 	for range n {
@@ -98,18 +77,16 @@ func (w *world) grow() {
 }
 
 func (w *world) at(d time.Duration, do func()) {
-	w.seq++
-	heap.Push(&w.queue, event{w.now + d, w.seq, do})
+	w.net.At(w.now+d, func() {
+		w.now = w.net.Now()
+		do()
+	})
 }
 
 // run lets time pass.
 func (w *world) run(d time.Duration) {
 	until := w.now + d
-	for len(w.queue) > 0 && w.queue[0].at <= until {
-		e := heap.Pop(&w.queue).(event)
-		w.now = e.at
-		e.do()
-	}
+	w.net.RunUntil(until)
 	w.now = until
 }
 
