@@ -177,7 +177,7 @@ func inClass(r rune, g string) (in bool, rest string, ok bool) {
 			return false, "", false
 		}
 		hi := lo
-		if len(after) > 1 && after[0] == '-' && after[1] != ']' {
+		if after != "" && after[0] == '-' {
 			if hi, after, ok = classRune(after[1:]); !ok || hi < lo {
 				return false, "", false
 			}
@@ -188,11 +188,13 @@ func inClass(r rune, g string) (in bool, rest string, ok bool) {
 }
 
 func classRune(g string) (rune, string, bool) {
-	if g != "" && g[0] == '\\' {
-		g = g[1:]
-	}
-	if g == "" {
+	switch {
+	case g == "" || g[0] == '-' || g[0] == ']':
 		return 0, "", false
+	case g[0] == '\\':
+		if g = g[1:]; g == "" {
+			return 0, "", false
+		}
 	}
 	r, n := utf8.DecodeRuneInString(g)
 	return r, g[n:], true

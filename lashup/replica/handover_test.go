@@ -1,0 +1,104 @@
+package replica
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"fulcrum.example/crux"
+	"fulcrum.example/lashup/crdt"
+)
+
+// handOver replaces a node's process by another of the same incarnation.
+func (n *testNode) handOver() {
+	n.w.t.Helper()
+	n.w.until(time.Minute, "all is on disk", func() bool { return len(n.unsynced) == 0 })
+	b, err := n.r.Export(n.w.now)
+	if err != nil {
+		n.w.t.Fatal(err)
+	}
+	n.stop()
+	r := n.open()
+	out, err := r.Import(n.w.now, b)
+	if err != nil {
+		n.w.t.Fatal(err)
+	}
+	n.carry(out)
+	n.wake()
+}
+
+func TestSuccessorGoesOn(t *testing.T) {
+	w := newWorld(t, 4, 1)
+	w.loss = 0.1
+	w.linkAll()
+	w.startAll()
+	w.chatter(3*time.Second, 60)
+	n := w.nodes[1]
+	depth := testKey(n.id, "volatile", "depth")
+	n.mustWrite(Write{Key: depth, Op: assign("7"), Volatile: true})
+	id := n.watch("**")
+	last := n.events[id][len(n.events[id])-1].Version
+	n.mustWrite(Write{Key: []string{"after"}, Op: crdt.Incr(1)})
+	before, number := n.dump(), n.r.number
+	n.handOver()
+	if got := n.dump(); fmt.Sprint(got) != fmt.Sprint(before) {
+		t.Errorf("had %v\nhas %v", before, got)
+	}
+	if n.value(depth...) != "7" || n.r.number != number {
+		t.Errorf("depth is %v, version %d of %d", n.value(depth...), n.r.number, number)
+	}
+	id = n.watchFrom(last, "**")
+	events := n.events[id]
+	if end := events[len(events)-1]; end.Kind != Synced || end.Whole {
+		t.Errorf("the watch ended with %+v: want to resume", end)
+	}
+	found := 0
+	for _, e := range events {
+		if e.Kind == Changed && e.Key[0] == "after" {
+			found++
+		}
+	}
+	if found != 1 {
+		t.Errorf("what came after was told %d times", found)
+	}
+	n.mustWrite(Write{Key: depth, Op: assign("8"), Volatile: true})
+	w.chatter(3*time.Second, 60)
+	w.converge(time.Minute)
+	w.checkTruth()
+	w.until(time.Minute, "volatile values go on", func() bool { return w.nodes[3].value(depth...) == "8" })
+	for _, o := range w.nodes {
+		if s := o.r.Stats(); s.Forged+s.Malformed+s.Resyncs+s.Differences > 0 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+func TestHandoverIsRefusedWhileAnythingIsUnsaved(t *testing.T) {
+	w, n := alone(t)
+	n.stalled = true
+	n.put(crdt.Incr(1), "a")
+	if _, err := n.r.Export(w.now); crux.KindOf(err) != crux.Unavailable {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestExportsOfOthersAreRefused(t *testing.T) {
+	w := newWorld(t, 2, 1)
+	w.startAll()
+	w.nodes[0].mustWrite(Write{Key: []string{"a"}, Op: crdt.Incr(1)})
+	b, err := w.nodes[0].r.Export(w.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.nodes[1].r.Import(w.now, b); crux.KindOf(err) != crux.Conflict {
+		t.Errorf("another node's: %v", err)
+	}
+	for i := range b {
+		if _, err := w.nodes[0].r.Import(w.now, b[:i]); err == nil {
+			t.Fatalf("%d bytes of %d were taken", i, len(b))
+		}
+	}
+	if _, err := w.nodes[0].r.Import(w.now, append(b, 0)); crux.KindOf(err) != crux.Corrupt {
+		t.Errorf("a byte too many: %v", err)
+	}
+}
