@@ -153,3 +153,23 @@ func TestWhoPushesTooOftenIsSentToOthers(t *testing.T) {
 		t.Errorf("later it is answered %+v", f.last[0])
 	}
 }
+
+func TestWhoIsDroppedIsLeftAloneUntilItIsAllowed(t *testing.T) {
+	f := newFull(t)
+	peer := f.m.Active()[0]
+	f.do(peer, f.m.Drop(f.now, peer, f.now+time.Minute))
+	if _, ok := f.last[0].(*Disconnect); !ok || slices.Contains(f.m.Active(), peer) {
+		t.Fatalf("it is told %v", f.last)
+	}
+	known := func() bool {
+		f.m.Known(f.now, []crux.NodeID{peer})
+		return slices.Contains(f.m.Passive(), peer)
+	}
+	if known() {
+		t.Error("it is known though it is avoided")
+	}
+	f.do(peer, f.m.Allow(f.now, peer))
+	if !known() {
+		t.Error("it is avoided though it is allowed")
+	}
+}

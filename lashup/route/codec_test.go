@@ -253,3 +253,30 @@ func FuzzDecodeCard(f *testing.F) {
 		}
 	})
 }
+
+func TestTheNewerCardSupersedes(t *testing.T) {
+	for _, c := range []struct {
+		a, b *Card
+		want bool
+	}{
+		{card(1, 1, 1), nil, true}, {card(1, 2, 1), card(1, 1, 9), true}, {card(1, 1, 2), card(1, 1, 1), true},
+		{card(1, 1, 1), card(1, 1, 1), false}, {card(1, 1, 9), card(1, 2, 1), false},
+	} {
+		if c.a.Newer(c.b) != c.want || c.want && c.b != nil && c.b.Newer(c.a) {
+			t.Errorf("%d.%d after %v: want %v", c.a.Epoch, c.a.Seq, c.b, c.want)
+		}
+	}
+}
+
+func TestEveryStateAndReasonHasAName(t *testing.T) {
+	seen := map[string]bool{}
+	for w := range whys {
+		seen[w.String()] = true
+	}
+	for s := range Down + 1 {
+		seen[s.String()] = true
+	}
+	if len(seen) != int(whys)+3 || whys.String() != "unreachable" || (Down+1).String() != "unknown" {
+		t.Errorf("%v", seen)
+	}
+}

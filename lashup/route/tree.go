@@ -147,13 +147,6 @@ func (tr *Tree) Path(id crux.NodeID) []crux.NodeID {
 // Reachable is the number of nodes that the tree spans, its origin included.
 func (tr *Tree) Reachable() int { return len(tr.order) }
 
-// Each calls f for each node that the tree spans, breadth first.
-func (tr *Tree) Each(f func(id crux.NodeID, distance int)) {
-	for _, i := range tr.order {
-		f(tr.ids[i], int(tr.dist[i]))
-	}
-}
-
 // Pick chooses at most n nodes at random that the tree spans, all different and
 // none of them its origin.
 func (tr *Tree) Pick(r *rand.Rand, n int) []crux.NodeID {
