@@ -75,7 +75,7 @@ func (c *Client) Own(elements ...string) []string { return OwnedBy(c.self, eleme
 
 // Volatile makes a key in this node's own namespace whose value is not kept on
 // disk and of which others get the latest only: for what changes all the time,
-// such as the depth of a queue. Only last-writer registers may be there.
+// such as the depth of a queue. It is gone when the node's lashup is started anew.
 func (c *Client) Volatile(elements ...string) []string {
 	return c.Own(append([]string{volatileElement}, elements...)...)
 }
