@@ -15,6 +15,7 @@ import (
 // tiny shows that everything is measured; its figures mean nothing.
 var tiny = sizes{
 	join: []int{3}, death: 4, settle: 100 * time.Millisecond,
+	fabric: 10, idle: 100 * time.Millisecond, told: 5, calm: time.Second, silent: 1,
 	dials: 2, calls: 200, load: 100 * time.Millisecond,
 	reeves: 3, updates: 2, rows: 100,
 	artifact: 256 << 10, caches: 3,
@@ -39,7 +40,7 @@ func TestEachBenchmarkMeasuresUsAndThePeer(t *testing.T) {
 					t.Errorf("%s: %d samples of ours, %d of the peer's, want one of each", l.What, len(l.Ours), len(l.Peer))
 				}
 				for _, s := range append(l.Ours, l.Peer...) {
-					if s.Over || s.Value < 0 || s.Value == 0 && !strings.Contains(l.What, "CPU") && !strings.Contains(l.What, "allocations") {
+					if s.Over && !mayBeLost(l) || s.Value < 0 || s.Value == 0 && !strings.Contains(l.What, "CPU") && !strings.Contains(l.What, "allocations") {
 						t.Errorf("%s: a sample of %v", l.What, s)
 					}
 				}
@@ -57,6 +58,11 @@ func TestEachBenchmarkMeasuresUsAndThePeer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// mayBeLost says that a peer's broadcast may be one of the few that never arrive.
+func mayBeLost(l *report.Line) bool {
+	return strings.Contains(l.What, "update known") && !l.Ours[0].Over
 }
 
 // check looks at the figures that are exact.

@@ -1,7 +1,7 @@
 // Command bench measures fulcrum beside its peers, in one run on one machine,
 // and writes one report as Markdown and as JSON.
 //
-//	go run . [-only join,death,rpc,registry,artifact,sim] [-rounds 3] [-out ../docs/bench.md]
+//	go run . [-only join,death,fabric,rpc,registry,artifact,sim] [-rounds 3] [-out ../docs/bench.md]
 //
 // Times count as ratios: what is compared is measured in turns in the same
 // process, the order changes with each round, and the figure is the median of
@@ -59,13 +59,18 @@ type bench struct {
 }
 
 // benches are all there are, in the order in which they run.
-var benches = []bench{join, death, calls, registry, artifact, simulation}
+var benches = []bench{join, death, fabric, calls, registry, artifact, simulation}
 
 // sizes say how much to measure.
 type sizes struct {
 	join      []int         // nodes
 	death     int           // nodes
 	settle    time.Duration // between forming and the death
+	fabric    int           // nodes
+	idle      time.Duration // that they are watched for
+	told      int           // updates
+	calm      time.Duration // from the join until members hang
+	silent    int           // that hang then, one after the other
 	dials     int
 	calls     int
 	load      time.Duration // of calls from many at once, each
@@ -79,6 +84,7 @@ type sizes struct {
 
 var full = sizes{
 	join: []int{20, 50, 100}, death: 50, settle: 2 * time.Second,
+	fabric: 40, idle: 4 * time.Second, told: 100, calm: 25 * time.Second, silent: 3,
 	dials: 150, calls: 3000, load: 2 * time.Second,
 	reeves: 20, updates: 5, rows: 10_000,
 	artifact: 20 << 20, caches: 10,

@@ -1,6 +1,7 @@
 // Package bed runs the nodes of a bloc in one process, with real sockets on
 // loopback addresses and real keys: flock, node port (TLS, hybrid key exchange),
-// and on request registry and artifact cache, put together as fulcrum up does.
+// and on request registry, artifact cache and event fabric, put together as
+// fulcrum up does.
 // The benchmarks measure it; nobody else uses it.
 //
 // A Bed is made (New), started (Start: all nodes within a moment), and closed.
@@ -31,7 +32,8 @@ type Options struct {
 	Nodes     int
 	Registry  bool            // each node has a reeve and a steward
 	Artifacts pastiche.Origin // not nil: each node has a pastiche that reads this store
-	Dir       string          // for what the nodes keep on disk; needed by both
+	Fabric    bool            // each node has a lashup: fabric and store; it needs Registry
+	Dir       string          // for what the nodes keep on disk; needed by Registry and Artifacts
 }
 
 // Bed is the nodes of one bloc.
@@ -47,6 +49,9 @@ type Bed struct {
 // The nodes are listed in the bloc file, and each knows no more of the others'
 // addresses than the smallest subnet that holds them all.
 func New(opts Options) (*Bed, error) {
+	if opts.Fabric && !opts.Registry {
+		return nil, errors.New("a fabric needs a registry")
+	}
 	b := &Bed{opts: opts}
 	var err error
 	if b.secret, err = bloc.NewSecondary(rand.Reader); err != nil {

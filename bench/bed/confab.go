@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"fulcrum.example/crux"
 )
@@ -15,10 +16,12 @@ import (
 const udpOverhead = 28
 
 // Confab is a node's networking that counts what the node sends, and that can
-// be cut off as if the node's process had been killed.
+// be cut off as if the node's process had been killed (Cut), or made silent as if
+// it had been stopped (Hang).
 type Confab struct {
 	crux.Confab
 	sent atomic.Int64
+	hung atomic.Bool
 
 	mu    sync.Mutex
 	dead  bool
@@ -64,6 +67,11 @@ func (c *Confab) forget(p io.Closer) {
 	delete(c.parts, p)
 }
 
+// Hang makes the node, to the others, one whose process is stopped: its sockets
+// stay open and its kernel takes connections, but nothing is sent any more, and
+// nothing is read. Only Cut ends that.
+func (c *Confab) Hang() { c.hung.Store(true) }
+
 func (c *Confab) isDead() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -83,6 +91,10 @@ func (c *Confab) ListenPacket(ctx context.Context, port uint16) (crux.Datagrams,
 func (c *Confab) Dial(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
 	if c.isDead() {
 		return nil, net.ErrClosed
+	}
+	if c.hung.Load() {
+		<-ctx.Done()
+		return nil, context.Cause(ctx)
 	}
 	conn, err := c.Confab.Dial(ctx, to)
 	if err != nil {
@@ -106,11 +118,24 @@ type socket struct {
 }
 
 func (s *socket) WriteTo(b []byte, to netip.AddrPort) error {
+	if s.c.hung.Load() {
+		return nil
+	}
 	s.c.sent.Add(int64(len(b) + udpOverhead))
 	if err := s.Datagrams.WriteTo(b, to); err != nil && !s.c.isDead() {
 		return err
 	}
 	return nil
+}
+
+// ReadBatch drops what comes to a node that hangs.
+func (s *socket) ReadBatch(into []crux.Datagram) (int, error) {
+	for {
+		n, err := s.Datagrams.ReadBatch(into)
+		if err != nil || !s.c.hung.Load() {
+			return n, err
+		}
+	}
 }
 
 func (s *socket) Close() error {
@@ -126,12 +151,17 @@ type listener struct {
 	c *Confab
 }
 
+// Accept leaves those who call on a node that hangs where the kernel has them.
 func (l *listener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if err := l.c.keep(conn); err != nil || !l.c.hung.Load() {
+			return &stream{conn, l.c}, err
+		}
 	}
-	return &stream{conn, l.c}, l.c.keep(conn)
 }
 
 type stream struct {
@@ -140,12 +170,29 @@ type stream struct {
 }
 
 func (s *stream) Write(b []byte) (int, error) {
+	if s.c.hung.Load() {
+		return len(b), nil
+	}
 	n, err := s.Conn.Write(b)
 	s.c.sent.Add(int64(n))
 	return n, err
 }
 
+// Read drops what comes to a node that hangs.
+func (s *stream) Read(b []byte) (int, error) {
+	for {
+		n, err := s.Conn.Read(b)
+		if err != nil || !s.c.hung.Load() {
+			return n, err
+		}
+	}
+}
+
+// Close of a node that hangs leaves the stream open: Cut closes it.
 func (s *stream) Close() error {
+	if s.c.hung.Load() {
+		return s.Conn.SetReadDeadline(time.Unix(1, 0)) // ends Read
+	}
 	s.c.forget(s.Conn)
 	return s.Conn.Close()
 }

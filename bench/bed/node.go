@@ -29,6 +29,7 @@ type Node struct {
 	Keys     *keys.Ring
 	Reeve    *reeve.Reeve       // nil without Options.Registry
 	Pastiche *pastiche.Pastiche // nil without Options.Artifacts
+	Fabric   *Fabric            // nil without Options.Fabric
 
 	key      ed25519.PrivateKey
 	id       crux.NodeID
@@ -40,7 +41,7 @@ type Node struct {
 	conns map[crux.NodeID]*grpc.ClientConn
 }
 
-// open boots the node: flock, keys, registry, artifacts, node port.
+// open boots the node: flock, keys, registry, artifacts, node port, fabric.
 func (n *Node) open(ctx context.Context, b *Bed) (err error) {
 	n.Flock, err = node.Open(ctx, node.Config{
 		Confab: n.Net, Policy: b.policy, FlockName: flockName, Key: n.key, Incarnation: 1, Secrets: secrets(b), Dial: n.dialAddr,
@@ -67,7 +68,10 @@ func (n *Node) open(ctx context.Context, b *Bed) (err error) {
 			return err
 		}
 	}
-	return n.openNodePort(ctx, parts)
+	if err := n.openNodePort(ctx, parts); err != nil || !b.opts.Fabric {
+		return err
+	}
+	return n.openFabric(ctx)
 }
 
 func (n *Node) openRegistry(b *Bed, parts []func(grpc.ServiceRegistrar)) ([]func(grpc.ServiceRegistrar), error) {
@@ -124,6 +128,9 @@ func (n *Node) onClose(f func() error) { n.closers = append(n.closers, f) }
 // close ends the node's parts, the last first. What a node that was cut off
 // says of its sockets is of no interest.
 func (n *Node) close() error {
+	if n.Net.hung.Load() {
+		n.Cut() // what hangs cannot end in order
+	}
 	var errs []error
 	for i := len(n.closers) - 1; i >= 0; i-- {
 		errs = append(errs, n.closers[i]())
@@ -133,6 +140,27 @@ func (n *Node) close() error {
 		return nil
 	}
 	return errors.Join(errs...)
+}
+
+// Cut ends all of a node's sockets, as if its processes had been killed.
+func (n *Node) Cut() {
+	for _, c := range n.nets() {
+		c.Cut()
+	}
+}
+
+// Hang makes a node silent, as if its processes had been stopped.
+func (n *Node) Hang() {
+	for _, c := range n.nets() {
+		c.Hang()
+	}
+}
+
+func (n *Node) nets() []*Confab {
+	if n.Fabric == nil {
+		return []*Confab{n.Net}
+	}
+	return []*Confab{n.Fabric.Net, n.Net}
 }
 
 // ID names the node.

@@ -37,6 +37,7 @@ type member struct {
 	net  *transport
 	seen *observer
 	meta atomic.Pointer[string]
+	news news
 }
 
 // New prepares a cluster of members at these addresses; it opens nothing.
@@ -81,6 +82,7 @@ func (c *Cluster) open(i int) (*member, error) {
 	}
 	m := &member{net: newTransport(inner), seen: &observer{nodes: map[string]string{}}}
 	m.meta.Store(new(string))
+	m.news.init(len(c.addrs))
 	cfg := memberlist.DefaultLANConfig()
 	cfg.Name = name(i)
 	cfg.BindAddr, cfg.BindPort = c.addrs[i].Addr().String(), int(c.addrs[i].Port())
@@ -95,6 +97,10 @@ func (c *Cluster) open(i int) (*member, error) {
 
 // Kill ends a member without a word to the others.
 func (c *Cluster) Kill(i int) error { return c.members[i].list.Shutdown() }
+
+// Hang makes a member silent, as if its process had been stopped: its sockets
+// stay open.
+func (c *Cluster) Hang(i int) { c.members[i].net.hung.Store(true) }
 
 // Close ends all members.
 func (c *Cluster) Close() error {
@@ -185,9 +191,12 @@ func (o *observer) count() int {
 
 var _ memberlist.Delegate = (*member)(nil)
 
-// NodeMeta implements memberlist.Delegate; the rest of it is not used.
-func (m *member) NodeMeta(int) []byte             { return []byte(*m.meta.Load()) }
-func (m *member) NotifyMsg([]byte)                {}
-func (m *member) GetBroadcasts(int, int) [][]byte { return nil }
-func (m *member) LocalState(bool) []byte          { return nil }
-func (m *member) MergeRemoteState([]byte, bool)   {}
+// NodeMeta, NotifyMsg and GetBroadcasts implement memberlist.Delegate; the rest of
+// it is not used.
+func (m *member) NodeMeta(int) []byte { return []byte(*m.meta.Load()) }
+func (m *member) NotifyMsg(b []byte)  { m.news.take(string(b)) }
+func (m *member) GetBroadcasts(overhead, limit int) [][]byte {
+	return m.news.queue.GetBroadcasts(overhead, limit)
+}
+func (m *member) LocalState(bool) []byte        { return nil }
+func (m *member) MergeRemoteState([]byte, bool) {}

@@ -12,10 +12,13 @@ import (
 // udpOverhead is what IPv4 and UDP add to each datagram.
 const udpOverhead = 28
 
-// transport is memberlist's own, with a count of what the member sends.
+// transport is memberlist's own, with a count of what the member sends, and
+// silent once the member hangs: then nothing is sent, and what comes is dropped.
 type transport struct {
 	*memberlist.NetTransport
 	sent    atomic.Int64
+	hung    atomic.Bool
+	packets chan *memberlist.Packet
 	streams chan net.Conn
 	stop    chan struct{} // closed by Shutdown
 	passing sync.WaitGroup
@@ -24,20 +27,53 @@ type transport struct {
 var _ memberlist.NodeAwareTransport = (*transport)(nil)
 
 func newTransport(inner *memberlist.NetTransport) *transport {
-	t := &transport{NetTransport: inner, streams: make(chan net.Conn), stop: make(chan struct{})}
-	t.passing.Go(t.pass)
+	t := &transport{
+		NetTransport: inner, packets: make(chan *memberlist.Packet), streams: make(chan net.Conn), stop: make(chan struct{}),
+	}
+	t.passing.Go(t.passPackets)
+	t.passing.Go(t.passStreams)
 	return t
 }
 
-// pass hands on the streams that others open, counted.
-func (t *transport) pass() {
+// passPackets hands on what comes by datagram.
+func (t *transport) passPackets() {
+	for {
+		select {
+		case p := <-t.NetTransport.PacketCh():
+			if t.hung.Load() {
+				continue
+			}
+			select {
+			case t.packets <- p:
+			case <-t.stop:
+				return
+			}
+		case <-t.stop:
+			return
+		}
+	}
+}
+
+// passStreams hands on the streams that others open, counted. Those to a member
+// that hangs are open, and stay so.
+func (t *transport) passStreams() {
+	var held []net.Conn
+	defer func() {
+		for _, conn := range held {
+			_ = conn.Close() // nobody is there any more
+		}
+	}()
 	for {
 		select {
 		case conn := <-t.NetTransport.StreamCh():
+			if t.hung.Load() {
+				held = append(held, conn)
+				continue
+			}
 			select {
 			case t.streams <- &stream{conn, t}:
 			case <-t.stop:
-				_ = conn.Close() // nobody is there any more
+				held = append(held, conn)
 				return
 			}
 		case <-t.stop:
@@ -54,14 +90,21 @@ func (t *transport) Shutdown() error {
 	return err
 }
 
-func (t *transport) StreamCh() <-chan net.Conn { return t.streams }
+func (t *transport) PacketCh() <-chan *memberlist.Packet { return t.packets }
+func (t *transport) StreamCh() <-chan net.Conn           { return t.streams }
 
 func (t *transport) WriteTo(b []byte, addr string) (time.Time, error) {
+	if t.hung.Load() {
+		return time.Now(), nil
+	}
 	t.sent.Add(int64(len(b) + udpOverhead))
 	return t.NetTransport.WriteTo(b, addr)
 }
 
 func (t *transport) WriteToAddress(b []byte, addr memberlist.Address) (time.Time, error) {
+	if t.hung.Load() {
+		return time.Now(), nil
+	}
 	t.sent.Add(int64(len(b) + udpOverhead))
 	return t.NetTransport.WriteToAddress(b, addr)
 }
@@ -71,6 +114,9 @@ func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 }
 
 func (t *transport) DialAddressTimeout(addr memberlist.Address, timeout time.Duration) (net.Conn, error) {
+	if t.hung.Load() {
+		return nil, net.ErrClosed
+	}
 	conn, err := t.NetTransport.DialAddressTimeout(addr, timeout)
 	if err != nil {
 		return nil, err
@@ -84,7 +130,19 @@ type stream struct {
 }
 
 func (s *stream) Write(b []byte) (int, error) {
+	if s.t.hung.Load() {
+		return len(b), nil
+	}
 	n, err := s.Conn.Write(b)
 	s.t.sent.Add(int64(n))
 	return n, err
+}
+
+func (s *stream) Read(b []byte) (int, error) {
+	for {
+		n, err := s.Conn.Read(b)
+		if err != nil || !s.t.hung.Load() {
+			return n, err
+		}
+	}
 }
