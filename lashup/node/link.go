@@ -155,6 +155,8 @@ func (l *link) next(r *bufio.Reader) (fabric.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.n.prepare(msg)
+	if l.n.ahead.may(l.n.now(), l.peer, msg) {
+		l.n.prepare(msg)
+	}
 	return msg, nil
 }

@@ -38,6 +38,7 @@ type Node struct {
 
 	people     atomic.Pointer[people]
 	verified   verified
+	ahead      ahead
 	greetings  greetings
 	counters   seal.Counters
 	stats      stats
