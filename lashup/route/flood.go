@@ -184,12 +184,6 @@ func (g *Gossip) floodOn(c change, wait time.Duration) {
 	g.queue.at = min(g.queue.at, max(c.at, g.now+wait))
 }
 
-// refuse counts what only a faulty or hostile neighbour sends on.
-func (g *Gossip) refuse(l *link) {
-	g.stats.Bad++
-	g.bad.Take(g.now, l.peer, badRate, 1)
-}
-
 func sameCard(old, a *Adjacency) bool { return old != nil && *old.Card == *a.Card }
 
 // hold is how long a change may wait for others: not at all if it says that a

@@ -2,7 +2,6 @@ package route
 
 import (
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"fulcrum.example/crux"
@@ -57,23 +56,11 @@ const (
 	pullAgain   = 5 * time.Second       // after a pull, unless the neighbour says by itself that it has news
 	tellAfter   = 60 * time.Millisecond // a pull, and what floods now has arrived
 	maxLinks    = 64
-	maxPeers    = 256     // of those that were neighbours of late: what they took is remembered
-	maxAsked    = 256     // nodes asked for that did not come yet
-	maxChanges  = 16      // of one row that flood on at once within a second
-	maxRates    = 128     // rows whose changes are counted
-	serveEvery  = 10      // seconds in which a neighbour may have so much repair:
-	serveBase   = 1 << 20 // bytes, and four times the database
-	scanRows    = 4096    // rows that are looked through for the work of one check
+	maxPeers    = 256 // of those that were neighbours of late: what they took is remembered
+	maxAsked    = 256 // nodes asked for that did not come yet
+	maxChanges  = 16  // of one row that flood on at once within a second
+	maxRates    = 128 // rows whose changes are counted
 )
-
-// badRate is how many forged adjacencies a neighbour may send before it is not
-// heard for a while.
-var badRate = limit.Rate{PerSecond: 1, Burst: 16}
-
-// workRate is what a neighbour may cost unasked, in checks of an adjacency's
-// signatures (some 0.1 ms each). At once it is as much as the largest database:
-// everybody may start, or part and meet again, at a time.
-var workRate = limit.Rate{PerSecond: 1000, Burst: MaxNodes}
 
 // Gossip keeps a table the same as everybody's. Changes flood: each goes to all
 // links but those that have it. Digests find what a flood missed, when a link
@@ -94,19 +81,6 @@ type Gossip struct {
 	served *limit.Peers // bytes of repair
 	work   *limit.Peers // see workRate
 	bad    *limit.Peers // forged adjacencies
-}
-
-// link is a neighbour.
-type link struct {
-	peer   crux.NodeID
-	slot   int
-	hash   uint64 // what it last said of its table
-	count  uint32
-	told   uint64 // what it was last told of this one
-	toldAt time.Duration
-	stale  bool          // its table differs from this one, and a pull must wait
-	pullAt time.Duration // when to pull from it, if it still differs
-	pulled time.Duration // when that was last done
 }
 
 // NewGossip makes the gossip of a table.
@@ -260,58 +234,6 @@ func (g *Gossip) tidy() {
 	if len(g.queue.rows) == 0 && len(g.pull.unseen) == 0 && g.t.shrink() {
 		g.rates = rates{}
 	}
-}
-
-func (g *Gossip) link(peer crux.NodeID) *link {
-	for _, l := range g.links {
-		if l != nil && l.peer == peer {
-			return l
-		}
-	}
-	return nil
-}
-
-// muted says whether a neighbour sent so much that was forged that it is not
-// heard for a while.
-func (g *Gossip) muted(peer crux.NodeID) bool { return !g.bad.Has(g.now, peer, badRate, 1) }
-
-// afford says whether a neighbour may cost so many checks more. What it may not
-// is left to the next comparison of tables, with whomever.
-func (g *Gossip) afford(l *link, checks float64) bool {
-	if !g.work.Take(g.now, l.peer, workRate, checks) {
-		g.stats.Over++
-		return false
-	}
-	return true
-}
-
-// addLink gives the neighbour a free slot; nil if there is none.
-func (g *Gossip) addLink(peer crux.NodeID) *link {
-	l := &link{peer: peer, pullAt: never, pulled: -pullAgain}
-	l.slot = slices.Index(g.links, nil)
-	switch {
-	case l.slot >= 0:
-		g.links[l.slot] = l
-	case len(g.links) < maxLinks:
-		l.slot = len(g.links)
-		g.links = append(g.links, l)
-	default:
-		return nil
-	}
-	return l
-}
-
-func (g *Gossip) anyLink() *link {
-	var up []*link
-	for _, l := range g.links {
-		if l != nil {
-			up = append(up, l)
-		}
-	}
-	if len(up) == 0 {
-		return nil
-	}
-	return up[g.cfg.Rand.IntN(len(up))]
 }
 
 func (g *Gossip) send(l *link, m Message) {

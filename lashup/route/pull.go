@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"fulcrum.example/crux"
-	"fulcrum.example/lashup/limit"
 )
 
 // pulling is the one repair that a node does at a time: it fetches what a
@@ -106,19 +105,6 @@ func (g *Gossip) pullNext() {
 		}
 	}
 }
-
-// serve says whether the neighbour may have so many bytes more of repair.
-func (g *Gossip) serve(l *link, bytes int) bool {
-	most := float64(serveBase + 4*g.t.bytes)
-	return g.served.Take(g.now, l.peer, limit.Rate{PerSecond: most / serveEvery, Burst: most}, float64(bytes))
-}
-
-// What the work for a request counts as, in bytes: at least, and for each row
-// that is looked at.
-const (
-	leastServed  = 1 << 10
-	servedPerRow = 4
-)
 
 // onBuckets answers with the stamps of the rows in buckets that differ.
 func (g *Gossip) onBuckets(l *link, m *Buckets) {
