@@ -271,7 +271,7 @@ func (r *Replica) mend(rec *record, v *Value, value uint64, m *Repair) {
 		r.repaired(rec.key)
 		r.dropOne(rec)
 	case v.Batch > 0:
-		r.mendOwned(rec, v, m)
+		r.mendOwned(v, m)
 	default:
 		state, err := crdt.Decode(v.State)
 		if err != nil || valueHash(v.Key, state.Value()) != value || !r.plausible(state.Context()) {
@@ -288,8 +288,9 @@ func (r *Replica) mend(rec *record, v *Value, value uint64, m *Repair) {
 }
 
 // mendOwned puts what an owner has signed in place of what he has not.
-func (r *Replica) mendOwned(rec *record, v *Value, m *Repair) {
-	if rec = r.find(v.Key); rec != nil && r.proves(rec) {
+func (r *Replica) mendOwned(v *Value, m *Repair) {
+	rec := r.find(v.Key)
+	if rec != nil && r.proves(rec) {
 		return
 	}
 	if rec != nil {
