@@ -58,7 +58,7 @@ func (r *Replica) tryUpdate(origin crux.NodeID, m *Update) bool {
 	if news && !m.Volatile && slices.ContainsFunc(m.Items, r.late(origin)) {
 		return false
 	}
-	if !r.takeBundle(&m.Bundle, taking{volatile: m.Volatile, known: !news}) {
+	if !r.takeBundle(&m.Bundle, taking{volatile: m.Volatile, deltas: true, known: !news}) {
 		return false
 	}
 	for _, s := range spans {
@@ -105,6 +105,7 @@ func (r *Replica) retryWaiting(origin crux.NodeID) {
 // taking says how the items of a bundle are taken in.
 type taking struct {
 	volatile bool
+	deltas   bool   // they were multicast, and each is of one payload's operations
 	cards    []Card // that came with it
 	// known: all of it was received before, so only what owners have signed is
 	// looked at: for what was received, there is only the neighbours' word.
@@ -124,7 +125,7 @@ func (r *Replica) takeBundle(b *Bundle, t taking) bool {
 		case v.Batch > 0:
 			batches[v.Batch-1] = append(batches[v.Batch-1], v)
 		case !t.known:
-			r.takeShared(v)
+			r.takeShared(v, r.largest(!t.deltas))
 		}
 	}
 	for i, list := range batches {
@@ -143,8 +144,13 @@ func (r *Replica) largest(whole bool) int {
 	return r.cfg.Limits.Value + r.cfg.Limits.Value/16
 }
 
-// takeShared takes in a delta, or a whole state, of a key that all may write.
-func (r *Replica) takeShared(v *Value) {
+// takeShared takes in a delta, or a whole state, of a key that all may write, of at
+// most so many bytes.
+func (r *Replica) takeShared(v *Value, most int) {
+	if len(v.State) > most {
+		r.stats.Oversized++
+		return
+	}
 	delta, err := crdt.Decode(v.State)
 	if err != nil {
 		r.stats.Malformed++
@@ -219,7 +225,7 @@ func (r *Replica) closeVolatile(id crux.NodeID, incarnation uint64) {
 		return
 	}
 	r.drop(namespace(id)+volatileElement+"\x00", func(rec *record) bool {
-		return rec.proof == nil || rec.proof.mark.Incarnation < incarnation
+		return rec.is(recVolatile) && rec.proof.mark.Incarnation < incarnation
 	})
 	r.volatile.add(crdt.Span{Node: id, Hi: crdt.Mark{Incarnation: incarnation}})
 }

@@ -9,6 +9,14 @@ import (
 	"fulcrum.example/lashup/crdt"
 )
 
+// seeds is how many seeds a test has: n, and half of that with -short.
+func seeds(n uint64) uint64 {
+	if testing.Short() {
+		return (n + 1) / 2
+	}
+	return n
+}
+
 // chatter lets nodes write at random for a while.
 func (w *world) chatter(d time.Duration, writes int) {
 	for range writes {
@@ -29,7 +37,7 @@ func (w *world) chatter(d time.Duration, writes int) {
 }
 
 func TestReplicasConvergeThoughCastsAreLost(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range seeds(6) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newWorld(t, 3+int(seed), seed)
 			w.loss = 0.1 * float64(seed)
@@ -93,7 +101,7 @@ func TestPartsOfTheNetConvergeWhenItHeals(t *testing.T) {
 }
 
 func TestCrashesLoseNothingThatWasAcknowledged(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range seeds(4) {
 		w := newWorld(t, 5, 10+seed)
 		w.loss = 0.2
 		w.linkAll()

@@ -22,7 +22,8 @@ const (
 // A key's encoding is its elements, each with a zero byte after it; a zero byte
 // inside an element is followed by 0xff, which no element (UTF-8) begins with.
 // The encodings sort as the keys do, element by element, and the encoding of a
-// prefix is a prefix of the encoding.
+// prefix is a prefix of the encoding. (The other way round it need not be: the
+// element may go on with a zero byte.)
 
 // EncodeKey gives the encoding of a key. Errors are of kind Invalid: no elements or
 // more than MaxElements, an element that is empty or not UTF-8, more than MaxKey

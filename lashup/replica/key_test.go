@@ -35,8 +35,8 @@ func TestKeysSortAsTheirElements(t *testing.T) {
 		if err != nil || !slices.Equal(back, a) || !validKey(x) {
 			t.Fatalf("%q comes back as %q, %v", a, back, err)
 		}
-		if isPrefix := len(a) <= len(b) && slices.Equal(a, b[:len(a)]); strings.HasPrefix(y, x) != isPrefix {
-			t.Fatalf("%q is a prefix of %q: %v", a, b, isPrefix)
+		if len(a) <= len(b) && slices.Equal(a, b[:len(a)]) && !strings.HasPrefix(y, x) {
+			t.Fatalf("%q is a prefix of %q, but not encoded", a, b)
 		}
 	})
 }

@@ -303,7 +303,7 @@ func TestChaos(t *testing.T) {
 	case *chaosSeeds > 0:
 		seeds = *chaosSeeds
 	case testing.Short():
-		seeds = 5
+		seeds = 3
 	}
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) { chaos(t, seed) })

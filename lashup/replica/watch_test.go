@@ -178,7 +178,7 @@ func TestSlowWatcherIsToldThatItFellBehind(t *testing.T) {
 // TestWatchersSeeWhatThereIs follows a replica among others, with watches that come,
 // read slowly, fall behind and resume, and compares what they saw with what there is.
 func TestWatchersSeeWhatThereIs(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range seeds(4) {
 		w := newWorld(t, 4, 50+seed)
 		w.loss = 0.2
 		w.params = Params{Settle: 5 * time.Second, Grace: 10 * time.Second}
