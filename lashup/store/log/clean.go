@@ -11,7 +11,7 @@ import (
 // is more than so many of its smallest segments; or it is of more segments than that.
 const (
 	deadPercent = 45
-	smallLog    = 4
+	smallLog    = 2
 	maxSegments = 64
 )
 

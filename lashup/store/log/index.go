@@ -40,15 +40,17 @@ type table struct {
 	at   map[name]place
 	segs []*segment // oldest first, without gaps
 	dels int        // entries that are deletions
+	note bool       // superseded entries are noted in their segments
 }
 
 // segment is a file of the log.
 type segment struct {
 	header
-	end     uint32 // of what is valid
-	live    int64  // bytes of it to which the index points
-	missing bool   // the file is not there
-	holes   []hole // what cannot be read
+	end     uint32   // of what is valid
+	live    int64    // bytes of it to which the index points
+	missing bool     // the file is not there
+	holes   []hole   // what cannot be read
+	dead    []uint32 // where entries were superseded while the log was read
 }
 
 // hole is a part of a segment that does not match its checksums.
@@ -78,6 +80,10 @@ func (t *table) count(p place, sign int64) {
 func (t *table) put(p put) {
 	if old, ok := t.at[p.name]; ok {
 		t.count(old, -1)
+		if t.note {
+			s := t.segment(old.seg)
+			s.dead = append(s.dead, old.off)
+		}
 	}
 	if p.at.n == 0 {
 		delete(t.at, p.name)

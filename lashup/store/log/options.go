@@ -14,7 +14,7 @@ type Options struct {
 	// Tag is written to the header of every segment that this process begins; see
 	// Reader.Tag.
 	Tag uint64
-	// Segments are a sixteenth of the log long, but SegmentMin (1 MiB) at least and
+	// Segments are a sixteenth of the log long, but SegmentMin (4 MiB) at least and
 	// SegmentMax (64 MiB) at most, in bytes.
 	SegmentMin, SegmentMax int64
 	// Repair has damage left out and reported; without, it is an error.
@@ -26,7 +26,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.SegmentMin <= 0 {
-		o.SegmentMin = 1 << 20
+		o.SegmentMin = 4 << 20
 	}
 	if o.SegmentMax <= 0 {
 		o.SegmentMax = 64 << 20

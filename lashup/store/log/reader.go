@@ -68,6 +68,7 @@ type part struct {
 // of the last segment.
 func (r *Reader) read(s *survey, all bool, load Load) error {
 	r.adopt(s)
+	r.t.note = true
 	var parts []part
 	for _, seg := range r.t.segs {
 		if seg.id < max(r.next, s.oldest) {
@@ -83,10 +84,14 @@ func (r *Reader) read(s *survey, all bool, load Load) error {
 		r.next, r.off = seg.id, p.to
 		parts = append(parts, p)
 	}
+	r.t.note = false
 	for _, p := range parts {
 		if err := r.give(p, load); err != nil {
 			return err
 		}
+	}
+	for _, seg := range r.t.segs {
+		seg.dead = nil
 	}
 	r.loaded = r.loaded || len(parts) > 0
 	return nil
@@ -194,6 +199,7 @@ func (r *Reader) harm(seg *segment, h hole, why string) error {
 // give reads a part again, and gives what counts of it to load.
 func (r *Reader) give(p part, load Load) error {
 	from := p.from
+	slices.Sort(p.seg.dead)
 	for _, h := range append(slices.Clone(p.seg.holes), hole{p.to, p.to}) {
 		if h.from > from {
 			sc := scanner{f: r.files[p.seg.id], salt: p.seg.salt, off: from, limit: min(h.from, p.to)}
@@ -207,6 +213,8 @@ func (r *Reader) give(p part, load Load) error {
 }
 
 func (r *Reader) giveAll(seg *segment, sc *scanner, load Load) error {
+	skip, _ := slices.BinarySearch(seg.dead, sc.off)
+	dead := seg.dead[skip:]
 	for {
 		f, err := sc.next()
 		if errors.Is(err, io.EOF) {
@@ -220,7 +228,11 @@ func (r *Reader) giveAll(seg *segment, sc *scanner, load Load) error {
 			return diskError("read log", err)
 		}
 		err = f.entries(func(off uint32, _ int, e Entry) error {
-			if !r.t.latest(nameOf(e.Key), seg.id, off) || e.Value == nil && !r.loaded {
+			switch {
+			case len(dead) > 0 && dead[0] == off:
+				dead = dead[1:]
+				return nil
+			case e.Value == nil && !r.loaded:
 				return nil
 			}
 			return load(e.Key, e.Value)

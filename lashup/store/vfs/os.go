@@ -168,6 +168,25 @@ func (f osFile) Size() (int64, error) {
 	return st.Size(), nil
 }
 
+// Sync is fdatasync: the bytes, and what is needed to read them, as the length; not
+// the times, which would cost another write.
+func (f osFile) Sync() error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	err = raw.Control(func(fd uintptr) {
+		for failed = unix.EINTR; errors.Is(failed, unix.EINTR); {
+			failed = unix.Fdatasync(int(fd))
+		}
+	})
+	if err = firstOf(err, failed); err != nil {
+		return &fs.PathError{Op: "sync", Path: f.Name(), Err: err}
+	}
+	return nil
+}
+
 // valid refuses names that are not those of a file in the folder.
 func valid(op, name string) error {
 	if name == "" || name == "." || name == ".." || strings.ContainsAny(name, "/\x00") {
