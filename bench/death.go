@@ -71,7 +71,7 @@ func deathRound(ctx context.Context, round int, p sizes, s *report.Section) erro
 func formAndSettle(ctx context.Context, p sizes, start time.Time, ok func(i int) bool) error {
 	_, all, err := reach{start: start, limit: formedLimit, every: 10 * time.Millisecond, n: p.death, ok: ok}.wait(ctx)
 	if err == nil && all.Over {
-		err = fmt.Errorf("%d nodes have not formed a group within %s", p.death, formedLimit)
+		err = fmt.Errorf("%d nodes, %s: %w", p.death, formedLimit, errNotFormed)
 	}
 	if err != nil {
 		return err

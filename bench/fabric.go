@@ -136,7 +136,7 @@ func (f *fabricFound) measure(ctx context.Context, p sizes, b *bed.Bed) (err err
 func joined(ctx context.Context, p sizes, start time.Time, ok func(i int) bool) (d deaths, err error) {
 	d.most, d.all, err = reach{start: start, limit: formedLimit, every: 5 * time.Millisecond, n: p.fabric, ok: ok}.wait(ctx)
 	if err == nil && d.all.Over {
-		err = fmt.Errorf("%d nodes have not seen one another within %s", p.fabric, formedLimit)
+		err = fmt.Errorf("%d nodes, %s: %w", p.fabric, formedLimit, errNotFormed)
 	}
 	return d, err
 }

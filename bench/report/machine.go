@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -21,6 +22,9 @@ type Machine struct {
 	Date    string   `json:"date"`
 	Load    string   `json:"load"` // average of 1, 5 and 15 minutes, at the start
 	Modules []string `json:"modules"`
+	// Nice is the value of the scheduling group of the run, if it is not 0: the
+	// run had precedence over what else the machine was busy with.
+	Nice int `json:"nice,omitempty"`
 }
 
 // peers are the modules whose versions the report names.
@@ -42,6 +46,9 @@ func ThisMachine() Machine {
 	if _, err := fmt.Sscanf(value(read("/proc/meminfo"), "MemTotal"), "%d kB", &kib); err == nil {
 		m.Memory = fmt.Sprintf("%.1f GiB", float64(kib)/(1<<20))
 	}
+	if _, nice, ok := strings.Cut(read("/proc/self/autogroup"), " nice "); ok {
+		m.Nice, _ = strconv.Atoi(nice) // 0 where it is no number
+	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, d := range info.Deps {
 			if slices.Contains(peers, d.Path) {
@@ -53,9 +60,13 @@ func ThisMachine() Machine {
 }
 
 func (m *Machine) fields() [][2]string {
+	load := m.Load
+	if m.Nice != 0 {
+		load += fmt.Sprintf(", the run's own scheduling group at nice %d", m.Nice)
+	}
 	return [][2]string{
 		{"machine", fmt.Sprintf("%s, %d cores, %s, Linux %s", m.CPU, m.Cores, m.Memory, m.Kernel)},
-		{"date", m.Date}, {"Go", m.Go}, {"load average at the start", m.Load}, {"peers", strings.Join(m.Modules, ", ")},
+		{"date", m.Date}, {"Go", m.Go}, {"load average at the start", load}, {"peers", strings.Join(m.Modules, ", ")},
 	}
 }
 
