@@ -182,6 +182,9 @@ func (r *Replica) takeShared(v *Value, most int) {
 	if !c.state.Join(delta) {
 		return
 	}
+	if !c.before.Empty() {
+		c.joined = delta
+	}
 	r.emit(c)
 	r.close(c)
 }

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -190,12 +191,13 @@ func FuzzDecode(f *testing.F) {
 // FuzzLoad gives the replica any line of a disk.
 func FuzzLoad(f *testing.F) {
 	w := newWorld(f, 2, 1)
+	w.hotSize = 60
 	w.linkAll()
 	w.startAll()
-	w.chatter(1e9, 10)
+	w.chatter(time.Second, 20)
 	w.nodes[0].crash()
 	w.nodes[0].start()
-	w.run(1e11)
+	w.run(100 * time.Second)
 	for k, v := range w.nodes[0].disk {
 		f.Add([]byte(k), v)
 	}

@@ -181,7 +181,7 @@ func (r *Replica) foldRecord(rec *record) {
 	what.Union(now)
 	r.durable.move(rec, what, before, now)
 	r.keep(rec, state)
-	r.persist(lineKey, rec.key)
+	r.save(rec, nil)
 }
 
 // turnVolatile forgets volatile tombstones that are old.

@@ -12,6 +12,7 @@ import (
 // The kinds of lines on disk: the first byte of their keys.
 //
 //	k key          generation, proof or nothing, state
+//	d key number(8)   the same, of a delta of the state: see deltas.go
 //	v node(8)      generation, what was received of the node
 //	c node(8) incarnation(8)   card
 //	s              the round that was settled last
@@ -22,6 +23,7 @@ import (
 // replica starts over (resync.go).
 const (
 	lineKey    = 'k'
+	lineDelta  = 'd'
 	lineVector = 'v'
 	lineCard   = 'c'
 	lineSettle = 's'
@@ -37,6 +39,8 @@ func (r *Replica) line(key string) []byte {
 		if rec := r.find(rest); rec != nil {
 			return r.recordLine(rec)
 		}
+	case lineDelta:
+		return r.disk.deltas[key]
 	case lineVector:
 		var id crux.NodeID
 		copy(id[:], rest)
@@ -70,8 +74,11 @@ func readCardID(s string) (id cardID) {
 }
 
 func (r *Replica) recordLine(rec *record) []byte {
-	state := r.encoded(rec)
-	b := make([]byte, 0, len(state)+8)
+	return append(r.appendHead(nil, rec), r.encoded(rec)...)
+}
+
+// appendHead appends what comes before the state in a line.
+func (r *Replica) appendHead(b []byte, rec *record) []byte {
 	b = binary.AppendUvarint(b, uint64(rec.gen))
 	if p := rec.proof; p == nil {
 		b = append(b, 0)
@@ -87,7 +94,7 @@ func (r *Replica) recordLine(rec *record) []byte {
 			b = append(b, p.path[i][:]...)
 		}
 	}
-	return append(b, state...)
+	return b
 }
 
 // loadedProof is a proof as a line has it, until all cards have been read.
@@ -119,6 +126,7 @@ func (r *reader) loadedProof() *loadedProof {
 // loading is what is known while lines are being read.
 type loading struct {
 	proofs map[*record]*loadedProof
+	deltas map[string][]loadedDelta
 	seen   map[crux.NodeID]genContext
 }
 
@@ -132,7 +140,7 @@ type genContext struct {
 // it is left out, and what is missing is fetched from the neighbours.
 func (r *Replica) Load(key, value []byte) error {
 	if r.load == nil {
-		r.load = &loading{proofs: map[*record]*loadedProof{}, seen: map[crux.NodeID]genContext{}}
+		r.load = &loading{map[*record]*loadedProof{}, map[string][]loadedDelta{}, map[crux.NodeID]genContext{}}
 	}
 	if len(key) > 0 && r.loadLine(key[0], string(key[1:]), newReader(value)) {
 		return nil
@@ -145,6 +153,8 @@ func (r *Replica) loadLine(kind byte, key string, in *reader) bool {
 	switch kind {
 	case lineKey:
 		return r.loadRecord(key, in)
+	case lineDelta:
+		return r.loadDelta(key, in)
 	case lineVector:
 		gen := in.Uvarint()
 		seen, err := crdt.DecodeContext(in.rest())
@@ -213,6 +223,7 @@ func (r *Replica) LoadDone(now time.Duration) Ready {
 		}
 	}
 	r.loadIndex()
+	r.dropDeltas()
 	for id, k := range r.cards {
 		if k.refs == 0 {
 			delete(r.cards, id)
@@ -231,12 +242,15 @@ func (r *Replica) loadIndex() {
 	var bad []*record
 	for rec := r.newest; rec != nil; rec = rec.older {
 		s, err := crdt.Decode([]byte(rec.enc))
-		if err != nil || !r.loadProof(rec, s) {
+		if err != nil || !r.joinDeltas(rec, s) || !r.loadProof(rec, s) {
 			r.stats.Corrupt++
 			bad = append(bad, rec)
 			continue
 		}
 		r.stats.Bytes += len(rec.enc)
+		if _, ok := r.logs[rec]; ok {
+			r.keep(rec, s)
+		}
 		if rec.set(recAbsent, s.Absent()); rec.is(recAbsent) {
 			r.bury(rec)
 		}

@@ -139,16 +139,24 @@ func TestCastsAreLimited(t *testing.T) {
 }
 
 func TestNothingIsAcknowledgedAfterAFailedSync(t *testing.T) {
-	w := newWorld(t, 2, 1)
+	for _, size := range []int{0, 10} { // small values, and large ones
+		w := newWorld(t, 2, 1)
+		w.hotSize = size
+		failSync(t, w)
+	}
+}
+
+func failSync(t *testing.T, w *world) {
 	w.linkAll()
 	w.startAll()
 	n := w.nodes[0]
-	n.mustWrite(Write{Key: []string{"a"}, Op: crdt.Incr(1)})
+	n.mustWrite(Write{Key: []string{"a"}, Op: crdt.Add(crdt.AddWinsSet, "x", "y", "z", strings.Repeat("long", 99))})
+	n.mustWrite(Write{Key: []string{"a"}, Op: crdt.Add(crdt.AddWinsSet, "1")})
 	n.diskErr = crux.Errorf("sync", crux.Exhausted, "no space")
-	if a := n.result(n.put(crdt.Incr(1), "a")); !errors.Is(a.Err, n.diskErr) || crux.KindOf(a.Err) != crux.Exhausted {
+	if a := n.result(n.put(crdt.Add(crdt.AddWinsSet, "2"), "a")); !errors.Is(a.Err, n.diskErr) || crux.KindOf(a.Err) != crux.Exhausted {
 		t.Errorf("%v", a.Err)
 	}
-	if a := n.result(n.put(crdt.Incr(1), "a")); crux.KindOf(a.Err) != crux.Unavailable {
+	if a := n.result(n.put(crdt.Add(crdt.AddWinsSet, "3"), "a")); crux.KindOf(a.Err) != crux.Unavailable {
 		t.Errorf("the next write: %v", a.Err)
 	}
 	w.nodes[1].mustWrite(Write{Key: []string{"b"}, Op: crdt.Incr(1)})

@@ -309,6 +309,9 @@ func (r *Replica) candidate(x *signedItem) (*change, bool) {
 		c.state = seenOnly(r.plane(x.place.volatile).upTo(c.what))
 	}
 	c.state.Join(x.state)
+	if !c.before.Empty() {
+		c.joined = x.state
+	}
 	return c, true
 }
 

@@ -13,6 +13,7 @@ type disk struct {
 	vectors []crux.NodeID        // nodes whose vector has changed: written after the lines
 	marked  map[crux.NodeID]bool // the same
 	acks    []Ack
+	deltas  map[string][]byte // what lines of deltas hold
 
 	batch   uint64 // the last that was handed out
 	saved   uint64 // the last that is on disk
@@ -89,6 +90,7 @@ func (r *Replica) endBatch() {
 		r.out.Persist = append(r.out.Persist, e)
 	}
 	clear(d.marked)
+	clear(d.deltas)
 	d.lines, d.vectors, d.acks = d.lines[:0], d.vectors[:0], nil
 	d.batch, d.bytes = p.batch, d.bytes+p.bytes
 	d.pending = append(d.pending, p)
@@ -142,7 +144,13 @@ func (r *Replica) lose(lines []string) {
 		d.unsaved = map[string]bool{}
 	}
 	for _, key := range lines {
-		d.unsaved[key] = true
+		if key[0] != lineDelta {
+			d.unsaved[key] = true
+			continue
+		}
+		for _, line := range r.wholeInstead(key) {
+			d.unsaved[line] = true
+		}
 	}
 	d.retried = 0
 }

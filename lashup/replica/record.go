@@ -50,7 +50,7 @@ func (rec *record) set(f uint8, on bool) {
 }
 
 // hotSize is the encoded size from which on states are kept decoded while they
-// change, and hotBudget how much of such states is kept.
+// change, and saved as deltas; hotBudget is how much of such states is kept.
 const (
 	hotSize   = 2 << 10
 	hotBudget = 8 << 20
@@ -114,7 +114,7 @@ func (r *Replica) keep(rec *record, s *crdt.State) {
 	} else {
 		r.stats.Bytes -= len(rec.enc)
 	}
-	if n < hotSize {
+	if n < r.hotSize {
 		r.cool(rec, s)
 		return
 	}
@@ -181,6 +181,7 @@ func (r *Replica) discard(rec *record) {
 		r.stats.Bytes -= len(rec.enc)
 	}
 	r.release(rec.proof)
+	r.endLog(rec)
 	r.keys.remove(r.seek(rec.key))
 	r.unlink(rec)
 	r.floor = max(r.floor, rec.version)

@@ -32,7 +32,9 @@ type Replica struct {
 	hotSizes map[*record]int
 	hotOrder []*record
 	hotBytes int
-	values   uint64 // sum of the hashes of durable keys
+	hotSize  int                  // a constant, but in tests
+	logs     map[*record]deltaLog // deltas.go
+	values   uint64               // sum of the hashes of durable keys
 	dirty    []*record
 
 	// What was received: vector.go.
@@ -84,7 +86,7 @@ func New(cfg Config, now time.Duration) (*Replica, error) {
 	r := &Replica{
 		cfg: cfg, self: cfg.Self, actor: crdt.Actor{Node: cfg.Self, Incarnation: cfg.Incarnation}, now: now,
 		durable: newVector(), volatile: newVector(),
-		castAt: never, castLast: -cfg.Params.Coalesce,
+		hotSize: hotSize, castAt: never, castLast: -cfg.Params.Coalesce,
 		number: 1,
 	}
 	r.disk.retryAt = never
@@ -96,7 +98,7 @@ func New(cfg Config, now time.Duration) (*Replica, error) {
 }
 
 func (r *Replica) makeMaps() {
-	r.hot, r.hotSizes = map[*record]*crdt.State{}, map[*record]int{}
+	r.hot, r.hotSizes, r.logs = map[*record]*crdt.State{}, map[*record]int{}, map[*record]deltaLog{}
 	r.volatileKeys = map[crux.NodeID]int{}
 	r.incarnations = map[crux.NodeID]uint64{r.self: r.cfg.Incarnation}
 	r.cards, r.batches = map[cardID]*keptCard{}, map[batchID]*batch{}

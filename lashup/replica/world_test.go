@@ -34,6 +34,7 @@ type world struct {
 	castBytes, linkBytes uint64
 	params               Params
 	limits               Limits
+	hotSize              int                             // of all replicas, if not 0
 	tap                  func(from *testNode, m Message) // sees what goes over links
 	standing             map[crux.NodeID]Standing
 }
@@ -149,6 +150,9 @@ func (n *testNode) open() *Replica {
 	r, err := New(w.config(n), w.now)
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	if w.hotSize > 0 {
+		r.hotSize = w.hotSize
 	}
 	n.life++
 	n.r, n.acks, n.events, n.unsynced, n.renew = r, map[uint64]Ack{}, map[WatchID][]Event{}, nil, false

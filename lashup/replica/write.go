@@ -21,6 +21,9 @@ type change struct {
 	old     crdt.Value // what watchers know; of type 0 if it is not watched
 	version uint64
 	proof   *proof
+	// joined is all that was joined into what rec holds; nil: it was replaced, or
+	// there was nothing.
+	joined *crdt.State
 
 	// Of local writes.
 	delta  *crdt.State
@@ -256,6 +259,9 @@ func (w *writing) finish() {
 	r.sign(owned)
 	for _, c := range w.list {
 		c.what = c.delta.Context()
+		if c.rec != nil && !c.before.Empty() {
+			c.joined = c.delta
+		}
 		if !c.place.volatile {
 			r.early.add(c)
 		}
@@ -322,7 +328,9 @@ func (r *Replica) close(c *change) {
 	}
 	r.plane(c.place.volatile).move(rec, c.what, c.before, now)
 	r.holdProof(rec, c.proof)
-	rec.gen = r.gen
+	if rec.gen != r.gen {
+		rec.gen, c.joined = r.gen, nil // deltas go with a value of their generation
+	}
 	r.keep(rec, c.state)
 	if absent := c.state.Absent(); absent != rec.is(recAbsent) {
 		rec.set(recAbsent, absent)
@@ -332,7 +340,5 @@ func (r *Replica) close(c *change) {
 		}
 	}
 	r.soil(rec)
-	if !c.place.volatile {
-		r.persist(lineKey, rec.key)
-	}
+	r.save(rec, c.joined)
 }
