@@ -10,6 +10,8 @@
 //     watches go on while the disk is slow, full or broken.
 //   - What comes from the network never blocks its sender: what the store cannot
 //     take in is dropped and counted, and fetched later by comparison.
+//   - One process has the folder: another is told which. What is damaged on disk is
+//     left out, reported, and fetched from the other nodes; it is never served.
 //   - Freeze ends writing for good, puts all on disk and says how to go on: with
 //     that, a successor process continues the same incarnation.
 //

@@ -164,6 +164,7 @@ func (o *Opening) start(resume []byte) error {
 	for _, d := range s.disk.Damage() {
 		s.cfg.Log.Error("the store was damaged on disk; what is missing is fetched from the other nodes", "damage", d.String())
 	}
+	s.note()
 	first := s.rep.LoadDone(s.now())
 	casts := first.Casts // not before the state is whole
 	first.Casts = nil

@@ -20,6 +20,7 @@ var twins = [...]string{"state-a.json", "state-b.json"}
 const (
 	stateTemp = "state.new"
 	maxState  = 8 << 20
+	maxEpoch  = 1<<63 - 1 // as of replica.Config
 )
 
 // State is the small state of a node's lashup on disk. Its methods may be called
@@ -95,12 +96,16 @@ func readState(fsys vfs.FS, name string) (k kept, err error) {
 func sumOf(body []byte) string { return fmt.Sprintf("%08x", crc32.Checksum(body, castagnoli)) }
 
 // NextEpoch mints an epoch greater than any that was used, as far as the files and
-// floor (what others say, or the log's tag) know. It is on disk when this returns.
+// floor (what others say, or the clock) know. It is on disk when this returns. Errors:
+// Exhausted, there is no greater one; Unavailable, the disk.
 func (s *State) NextEpoch(floor uint64) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	next := s.have
-	next.Epoch = max(next.Epoch, floor) + 1
+	if next.Epoch = max(next.Epoch, floor); next.Epoch >= maxEpoch {
+		return 0, crux.Errorf("mint an epoch", crux.Exhausted, "epoch %d cannot have been used: remove %s and %s if no other process is this node", next.Epoch, s.fs.Path(twins[0]), s.fs.Path(twins[1]))
+	}
+	next.Epoch++
 	if err := s.save(next); err != nil {
 		return 0, crux.Wrap("mint an epoch", err)
 	}

@@ -46,6 +46,9 @@ func TestEpochsOnlyGrow(t *testing.T) {
 	if e := mint(t, again, 40); e != 41 {
 		t.Errorf("an epoch above 40 is %d: a restored backup goes on after what others know", e)
 	}
+	if _, err := again.NextEpoch(1 << 63); crux.KindOf(err) != crux.Exhausted {
+		t.Errorf("an epoch above 2^63: %v", err)
+	}
 	if m := again.Members(); !slices.Equal(m, []crux.NodeID{nodeID(3)}) {
 		t.Errorf("the members are %v", m)
 	}
@@ -122,4 +125,34 @@ func TestNoEpochIsMintedTwice(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzDecodeState reads anything as the state, with the right checksum and without.
+func FuzzDecodeState(f *testing.F) {
+	f.Add([]byte(`{"serial":3,"epoch":9,"members":["0102030405060708"]}`), true)
+	f.Add([]byte(`{}`), true)
+	f.Add([]byte("00000000\n{}"), false)
+	f.Fuzz(func(t *testing.T, b []byte, sum bool) {
+		if sum {
+			b = append([]byte(sumOf(b)+"\n"), b...)
+		}
+		fs := vfs.NewMem()
+		if err := vfs.Replace(fs, twins[1], stateTemp, b); err != nil {
+			t.Fatal(err)
+		}
+		s, err := OpenState(fs, func(error) {})
+		if err != nil {
+			if crux.KindOf(err) != crux.Corrupt {
+				t.Error(err)
+			}
+			return
+		}
+		before := s.have.Epoch
+		if e, err := s.NextEpoch(0); err != nil || e <= before {
+			if before >= maxEpoch && crux.KindOf(err) == crux.Exhausted {
+				return
+			}
+			t.Errorf("epoch %d after %d, %v", e, before, err)
+		}
+	})
 }

@@ -28,7 +28,7 @@ func sampled(t *testing.T, n int) int {
 }
 
 // groupsOf is how many groups a workload has: some are long enough to clean.
-func groupsOf(seed int) int { return 4 + seed%5*12 }
+func groupsOf(seed int) int { return 4 + seed%5*9 }
 
 // stopped does a workload up to the n-th call to the disk, where the machine stops.
 // It says whether it came to that.

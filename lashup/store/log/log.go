@@ -33,12 +33,14 @@ type Stats struct {
 	Appended uint64 // bytes of entries that callers appended
 	Cleaned  uint64 // bytes of entries that were copied so that a segment could go
 	Syncs    uint64
-	Lost     int // keys that became unreadable since the log was opened
+	Damaged  int // places where something cannot be read, found when the log was opened or since
+	Lost     int // keys that became unreadable since it was opened
 }
 
 // Stats gives the log's figures.
 func (l *Log) Stats() Stats {
 	s := l.stats
+	s.Damaged = len(l.damages)
 	s.Keys, s.Segments = len(l.t.at)-l.t.dels, len(l.t.segs)
 	s.Bytes, s.Live = l.t.sizes()
 	return s
