@@ -3,6 +3,7 @@ package replica
 import (
 	"encoding/binary"
 	"slices"
+	"strings"
 	"time"
 
 	"fulcrum.example/crux"
@@ -127,6 +128,7 @@ func (r *reader) loadedProof() *loadedProof {
 type loading struct {
 	proofs map[*record]*loadedProof
 	deltas map[string][]loadedDelta
+	list   []*record
 	seen   map[crux.NodeID]genContext
 }
 
@@ -140,7 +142,7 @@ type genContext struct {
 // it is left out, and what is missing is fetched from the neighbours.
 func (r *Replica) Load(key, value []byte) error {
 	if r.load == nil {
-		r.load = &loading{map[*record]*loadedProof{}, map[string][]loadedDelta{}, map[crux.NodeID]genContext{}}
+		r.load = &loading{proofs: map[*record]*loadedProof{}, deltas: map[string][]loadedDelta{}, seen: map[crux.NodeID]genContext{}}
 	}
 	if len(key) > 0 && r.loadLine(key[0], string(key[1:]), newReader(value)) {
 		return nil
@@ -196,16 +198,28 @@ func (r *Replica) loadRecord(key string, in *reader) bool {
 	if in.Bad() || gen >= 1<<16 || !ok || where.volatile || !validKey(key) || (p == nil) != where.owner.IsZero() {
 		return false
 	}
-	rec := r.find(key)
-	if rec == nil {
-		rec = &record{key: key, version: r.number}
-		r.insert(rec)
-	}
-	rec.gen, rec.enc = uint16(gen), string(in.rest())
+	rec := &record{key: key, version: r.number, gen: uint16(gen), enc: string(in.rest())}
+	r.load.list = append(r.load.list, rec)
 	if p != nil {
 		r.load.proofs[rec] = p
 	}
 	return true
+}
+
+// loadKeys puts the records in order. Of two with one key the later one counts.
+func (r *Replica) loadKeys() {
+	list := r.load.list
+	slices.SortStableFunc(list, func(a, b *record) int { return strings.Compare(a.key, b.key) })
+	n := 0
+	for i, rec := range list {
+		if i+1 < len(list) && list[i+1].key == rec.key {
+			continue
+		}
+		list[n] = rec
+		n++
+		r.link(rec)
+	}
+	r.keys.fill(list[:n])
 }
 
 // LoadDone ends the reading of the disk. The replica is ready then.
@@ -222,6 +236,7 @@ func (r *Replica) LoadDone(now time.Duration) Ready {
 			}
 		}
 	}
+	r.loadKeys()
 	r.loadIndex()
 	r.dropDeltas()
 	for id, k := range r.cards {
@@ -268,7 +283,13 @@ func (r *Replica) loadIndex() {
 		r.clock.hear(s.Latest(), r.now)
 	}
 	for id, list := range marks {
-		r.durable.track(id).keys.fill(list, func(a, b *lastMark) bool { return a.before(b.mark, b.rec.key) })
+		slices.SortFunc(list, func(a, b lastMark) int {
+			if c := a.mark.Compare(b.mark); c != 0 {
+				return c
+			}
+			return strings.Compare(a.rec.key, b.rec.key)
+		})
+		r.durable.track(id).keys.fill(list)
 	}
 	for _, rec := range bad {
 		rec.enc = ""

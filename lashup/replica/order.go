@@ -103,9 +103,8 @@ func (o *order[T]) remove(s spot) {
 	o.chunks[s.chunk] = c[:len(c)-1]
 }
 
-// fill makes the list of items, in any order.
-func (o *order[T]) fill(list []T, before func(a, b *T) bool) {
-	sort.Slice(list, func(i, k int) bool { return before(&list[i], &list[k]) })
+// fill makes the list of items, which are sorted.
+func (o *order[T]) fill(list []T) {
 	o.chunks, o.n = nil, len(list)
 	for len(list) > 0 {
 		n := min(len(list), orderChunk)
