@@ -49,7 +49,7 @@ func TestBrokenArtifacts(t *testing.T) {
 	for _, x := range broken {
 		c.ok("publish", x.path, "--inst", x.inst, "--func", x.function)
 		re := regexp.MustCompile(x.says)
-		out, errs, exit := c.run("rollout", x.inst, "--count", "2", "--timeout", "1500ms")
+		out, errs, exit := c.run("rollout", x.inst, "--count", "2", "--timeout", "4s")
 		if exit != 1 || !re.MatchString(errs) || strings.Count(errs, "\n") != 1 || !strings.Contains(errs, x.inst) {
 			t.Errorf("rollout of %s: exit status %d, want %q:\n%s%s", x.inst, exit, x.says, out, errs)
 		}

@@ -21,8 +21,8 @@ import (
 )
 
 var (
-	fabricNodes   = flags.Int("fabric-nodes", 10, "nodes of the tests of the fabric with real processes")
-	fabricFigures = flags.Int("fabric-rounds", 2, "failures of each kind, and ten times as many updates, in those tests")
+	fabricNodes   = flags.Int("fabric-nodes", 6, "nodes of the tests of the fabric with real processes")
+	fabricFigures = flags.Int("fabric-rounds", 1, "failures of each kind, and ten times as many updates, in those tests")
 )
 
 // watcher follows what one node's fabric says.

@@ -30,7 +30,7 @@ import (
 // it ends.
 
 // patience bounds every wait of these tests; the machine may be busy.
-const patience = 40 * time.Second
+const patience = 90 * time.Second
 
 // whole begins a test that runs real processes.
 func whole(t *testing.T) context.Context {
