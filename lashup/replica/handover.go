@@ -122,7 +122,7 @@ func (r *reader) versions() (list []keyVersion, floor uint64) {
 	floor = r.Uvarint()
 	for i, n := 0, r.Count(maxRecent, 3); i < n && !r.Bad(); i++ {
 		list = append(list, keyVersion{r.key(), r.Uvarint()})
-		r.Check(i == 0 || list[i-1].version > list[i].version)
+		r.Check(i == 0 || list[i-1].version >= list[i].version)
 	}
 	return list, floor
 }

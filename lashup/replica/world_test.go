@@ -10,18 +10,26 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"testing"
 	"time"
 
 	"fulcrum.example/crux"
 	"fulcrum.example/lashup/crdt"
 )
 
+// tester is what tests, fuzz targets and properties have in common.
+type tester interface {
+	Helper()
+	Logf(format string, args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // world is a small net of replicas in virtual time: casts are lost and overtake one
 // another, links keep their order, disks sync late, nodes crash and lose what was
 // not synced.
 type world struct {
-	t     testing.TB
+	t     tester
 	rng   *rand.Rand
 	now   time.Duration
 	queue events
@@ -85,7 +93,7 @@ func (q *events) Pop() any {
 	return e
 }
 
-func newWorld(t testing.TB, n int, seed uint64) *world {
+func newWorld(t tester, n int, seed uint64) *world {
 	w := &world{
 		t: t, rng: rand.New(rand.NewPCG(seed, 1)), part: map[int]int{}, truth: map[string]*crdt.State{},
 		standing: map[crux.NodeID]Standing{},
@@ -623,7 +631,7 @@ func (w *world) checkInside() {
 	}
 }
 
-func checkReplica(t testing.TB, r *Replica) {
+func checkReplica(t tester, r *Replica) {
 	t.Helper()
 	marks, records, last := 0, 0, ""
 	for at := r.seek(""); ; at = r.keys.next(at) {
