@@ -23,10 +23,11 @@ var tiny = sizes{
 }
 
 // TestEachBenchmarkMeasuresUsAndThePeer runs each benchmark once with very
-// little to do.
+// little to do, and all at once: they mostly wait for memberlist.
 func TestEachBenchmarkMeasuresUsAndThePeer(t *testing.T) {
 	for _, b := range benches {
 		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
 			r, err := run(t.Context(), []bench{b}, 1, tiny, io.Discard)
 			if err != nil {
 				t.Fatal(err)
