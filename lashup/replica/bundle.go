@@ -262,9 +262,10 @@ func (r *reader) cards() []Card {
 	return list
 }
 
-func lessCard(a, b *Card) bool {
-	if c := a.Node.Compare(b.Node); c != 0 {
-		return c < 0
-	}
-	return a.Incarnation < b.Incarnation
+func (c *Card) id() cardID { return cardID{c.Node, c.Incarnation} }
+
+func lessCard(a, b *Card) bool { return a.id().compare(b.id()) < 0 }
+
+func sortCards(list []Card) {
+	slices.SortFunc(list, func(a, b Card) int { return a.id().compare(b.id()) })
 }

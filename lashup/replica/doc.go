@@ -38,15 +38,15 @@
 // what the other lacks (pull.go, serve.go), found by an index from mark to key and
 // not by a scan. When all was received and the values differ still, memory or a
 // disk is at fault: the keys are compared by a tree of hashes, and a value that
-// two neighbours agree on replaces one's own (compare.go).
+// two neighbours agree on replaces one's own (compare.go, mend.go).
 //
-// Deletions leave tombstones. In rounds (round.go), every member says once that
-// it durably has everything that the proposer had; when all members have said so,
-// and their own earlier operations have arrived, tombstones of that time are
-// forgotten and closed incarnations folded (settle.go, collect.go). A member that
-// was absent so long that it is not waited for learns on its return that others
-// have settled what it never had: it keeps its own namespace and takes everything
-// else anew (resync.go).
+// Deletions leave tombstones. In rounds (round.go, words.go), every member says
+// once that it durably has everything that the proposer had; when all members have
+// said so, and their own earlier operations have arrived, tombstones of that time
+// are forgotten and closed incarnations folded (settle.go, collect.go). A member
+// that was absent so long that it is not waited for learns on its return that
+// others have settled what it never had: it keeps its own namespace and takes
+// everything else anew (resync.go).
 //
 // Keys below node/ID/volatile are a second plane of the same machinery: they are
 // not written to disk, and only the latest value of the latest incarnation

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"encoding/binary"
-	"slices"
 	"time"
 
 	"fulcrum.example/crux"
@@ -41,9 +40,7 @@ func (r *Replica) Export(now time.Duration) ([]byte, error) {
 			cards = addCard(cards, rec.proof.batch)
 		}
 	}
-	slices.SortFunc(cards, func(a, b Card) int {
-		return compareCards(cardID{a.Node, a.Incarnation}, cardID{b.Node, b.Incarnation})
-	})
+	sortCards(cards)
 	bundle := list.bundle(r.valueSum)
 	return bundle.append(appendCards(b, cards)), nil
 }

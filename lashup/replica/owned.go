@@ -3,21 +3,8 @@ package replica
 import (
 	"slices"
 
-	"fulcrum.example/crux"
 	"fulcrum.example/lashup/crdt"
 )
-
-// cardID names a card.
-type cardID struct {
-	node        crux.NodeID
-	incarnation uint64
-}
-
-// keptCard is a card of which keys here have proofs.
-type keptCard struct {
-	data []byte
-	refs int // keys
-}
 
 // batchID names a verified batch.
 type batchID struct {
@@ -28,70 +15,6 @@ type batchID struct {
 // maxVerified bounds the batches that are remembered as verified beside those that
 // keys refer to.
 const maxVerified = 4096
-
-// sign signs changes of this node's own keys.
-func (r *Replica) sign(list []*change) {
-	for len(list) > 0 {
-		n := min(len(list), maxLeaves)
-		r.signBatch(list[:n])
-		list = list[n:]
-	}
-}
-
-func (r *Replica) signBatch(list []*change) {
-	leaves := make([]hash, len(list))
-	for i, c := range list {
-		c.proof = &proof{mark: topOf(c.state.Context(), r.self), leaf: i}
-		leaves[i] = leafHash(r.cfg.Bloc, c.key, c.proof.mark, sumOf(c.state.Value()))
-	}
-	root, ways := paths(leaves)
-	b := &batch{cardID: cardID{r.self, r.actor.Incarnation}, leaves: len(list)}
-	b.card = r.cardData(b.cardID)
-	copy(b.sig[:], r.cfg.Sign(root[:]))
-	for i, c := range list {
-		c.proof.batch, c.proof.path = b, ways[i]
-	}
-}
-
-func (r *Replica) cardData(id cardID) []byte {
-	if k := r.cards[id]; k != nil {
-		return k.data
-	}
-	return r.cfg.Card(id.node, id.incarnation)
-}
-
-// holdProof gives a record its proof, and keeps the card that belongs to it.
-func (r *Replica) holdProof(rec *record, p *proof) {
-	if p == nil {
-		return
-	}
-	old := rec.proof
-	rec.proof = p
-	k := r.cards[p.batch.cardID]
-	if k == nil {
-		k = &keptCard{data: p.batch.card}
-		r.cards[p.batch.cardID] = k
-		if !rec.is(recVolatile) {
-			r.persist(lineCard, p.batch.lineKey())
-		}
-	}
-	k.refs++
-	r.release(old)
-}
-
-// release lets go of a proof.
-func (r *Replica) release(p *proof) {
-	if p == nil {
-		return
-	}
-	id := p.batch.cardID
-	if k := r.cards[id]; k != nil {
-		if k.refs--; k.refs == 0 {
-			delete(r.cards, id)
-			r.persist(lineCard, id.lineKey())
-		}
-	}
-}
 
 // trust is what came of checking a batch.
 type trust uint8
@@ -119,9 +42,7 @@ func (r *Replica) check(id cardID, root hash, p *Proof, offered []Card) (*batch,
 	}
 	card := r.cardData(id)
 	if !try(card) {
-		i, ok := slices.BinarySearchFunc(offered, id, func(c Card, id cardID) int {
-			return compareCards(cardID{c.Node, c.Incarnation}, id)
-		})
+		i, ok := slices.BinarySearchFunc(offered, id, func(c Card, id cardID) int { return c.id().compare(id) })
 		if !ok || !try(offered[i].Data) {
 			return nil, result
 		}
@@ -133,19 +54,6 @@ func (r *Replica) check(id cardID, root hash, p *Proof, offered []Card) (*batch,
 	}
 	r.batches[memo] = b
 	return b, proven
-}
-
-func compareCards(a, b cardID) int {
-	if c := a.node.Compare(b.node); c != 0 {
-		return c
-	}
-	switch {
-	case a.incarnation < b.incarnation:
-		return -1
-	case a.incarnation > b.incarnation:
-		return 1
-	}
-	return 0
 }
 
 // signedItem is an item of a bundle whose key has an owner.

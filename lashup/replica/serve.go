@@ -1,8 +1,6 @@
 package replica
 
 import (
-	"slices"
-
 	"fulcrum.example/crux"
 	"fulcrum.example/lashup/crdt"
 )
@@ -55,9 +53,7 @@ func (r *Replica) takeWant(p *peer, m *Want) {
 		}
 	}
 	out.Bundle, out.Covered = s.bundler.bundle(r.valueSum), s.covered
-	slices.SortFunc(s.cards, func(a, b Card) int {
-		return compareCards(cardID{a.Node, a.Incarnation}, cardID{b.Node, b.Incarnation})
-	})
+	sortCards(s.cards)
 	out.Cards = s.cards
 	r.send(p, out)
 	if m.First && !vec.covers(m.Have) && r.mayPull(p, m.Volatile) {
