@@ -46,7 +46,7 @@ func (r *Replica) line(key string) []byte {
 			return seen.Append(binary.AppendUvarint(nil, uint64(r.gen)))
 		}
 	case lineCard:
-		if k := r.cards[readCardID(rest)]; k != nil {
+		if k := r.cards[readCardID(rest)]; k != nil && k.saved {
 			return k.data
 		}
 	case lineSettle:

@@ -31,18 +31,31 @@ func (r *Replica) Export(now time.Duration) ([]byte, error) {
 	}
 	b = r.exportVersions(b)
 	b = r.exportEarly(b)
-	b = appendContext(b, r.volatile.context(nil))
+	return r.exportVolatile(b), nil
+}
+
+// exportVolatile appends the volatile keys, this node's first: nobody else has
+// those. If there are too many, the successor fetches the others.
+func (r *Replica) exportVolatile(b []byte) []byte {
 	var list bundler
 	var cards []Card
-	for rec := r.newest; rec != nil; rec = rec.older {
-		if rec.is(recVolatile) && len(list.items) < maxItems {
+	whole := true
+	for _, own := range []bool{true, false} {
+		for rec := r.newest; rec != nil; rec = rec.older {
+			if !rec.is(recVolatile) || (ownerOf(rec.key) == r.self) != own {
+				continue
+			}
+			if whole = len(list.items) < maxItems; !whole {
+				break
+			}
 			list.add(Value{Key: rec.key, State: r.encoded(rec), Whole: true}, rec.proof)
 			cards = addCard(cards, rec.proof.batch)
 		}
 	}
 	sortCards(cards)
+	b = appendContext(b, r.volatile.context(func(id crux.NodeID) bool { return whole || id == r.self }))
 	bundle := list.bundle(r.valueSum)
-	return bundle.append(appendCards(b, cards)), nil
+	return bundle.append(appendCards(b, cards))
 }
 
 // exportVersions appends the latest versions, newest first, and up to which

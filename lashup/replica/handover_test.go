@@ -73,6 +73,46 @@ func TestSuccessorGoesOn(t *testing.T) {
 	}
 }
 
+// Cards of incarnations that have ended are known to those alone who keep them.
+func TestCardsAreKeptWithTheKeysThatNeedThem(t *testing.T) {
+	w := newWorld(t, 3, 1)
+	w.linkAll()
+	w.startAll()
+	n := w.nodes[0]
+	n.mustWrite(Write{Key: testKey(n.id, "volatile", "x"), Op: assign("1"), Volatile: true})
+	n.mustWrite(Write{Key: testKey(n.id, "y"), Op: assign("1")})
+	w.converge(time.Minute)
+	for range 3 {
+		for _, o := range w.nodes {
+			o.crash()
+			o.start()
+		}
+		w.converge(time.Minute)
+	}
+	w.nodes[2].stop()
+	clear(w.nodes[2].disk)
+	w.nodes[2].start()
+	w.converge(time.Minute)
+	for _, o := range w.nodes {
+		if o.value(testKey(n.id, "y")...) != "1" || o.r.Stats().Corrupt+o.r.Stats().Forged > 0 {
+			t.Errorf("node %d: %v, %+v", o.index, o.value(testKey(n.id, "y")...), o.r.Stats())
+		}
+	}
+	n.mustWrite(Write{Key: testKey(n.id, "y"), Op: assign("2")})
+	w.converge(time.Minute)
+	for _, o := range w.nodes {
+		cards := 0
+		for line := range o.disk {
+			if line[0] == lineCard {
+				cards++
+			}
+		}
+		if cards != 1 {
+			t.Errorf("node %d keeps %d cards", o.index, cards)
+		}
+	}
+}
+
 func TestHandoverIsRefusedWhileAnythingIsUnsaved(t *testing.T) {
 	w, n := alone(t)
 	n.stalled = true

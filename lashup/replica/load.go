@@ -80,7 +80,7 @@ func (r *Replica) loadLine(kind byte, key string, in *reader) bool {
 		if len(key) != 16 || in.Len() > MaxCard {
 			return false
 		}
-		r.cards[readCardID(key)] = &keptCard{data: slices.Clone(in.rest())}
+		r.cards[readCardID(key)] = &keptCard{data: slices.Clone(in.rest()), saved: true}
 		return true
 	case lineSettle:
 		m := in.settled()
@@ -225,13 +225,7 @@ func (r *Replica) loadProof(rec *record, s *crdt.State) bool {
 	if t != proven {
 		return false
 	}
-	rec.proof = &proof{batch: b, mark: p.mark, leaf: p.leaf, path: p.path}
-	k := r.cards[id]
-	if k == nil {
-		k = &keptCard{data: b.card}
-		r.cards[id] = k
-	}
-	k.refs++
+	r.holdProof(rec, &proof{batch: b, mark: p.mark, leaf: p.leaf, path: p.path})
 	return true
 }
 

@@ -18,8 +18,9 @@ func (id cardID) compare(o cardID) int {
 
 // keptCard is a card of which keys here have proofs.
 type keptCard struct {
-	data []byte
-	refs int // keys
+	data  []byte
+	refs  int  // keys
+	saved bool // it is on disk, for it is a durable key's
 }
 
 // sign signs changes of this node's own keys.
@@ -64,11 +65,12 @@ func (r *Replica) holdProof(rec *record, p *proof) {
 	if k == nil {
 		k = &keptCard{data: p.batch.card}
 		r.cards[p.batch.cardID] = k
-		if !rec.is(recVolatile) {
-			r.persist(lineCard, p.batch.lineKey())
-		}
 	}
 	k.refs++
+	if !k.saved && !rec.is(recVolatile) {
+		k.saved = true
+		r.persist(lineCard, p.batch.lineKey())
+	}
 	r.release(old)
 }
 
@@ -81,7 +83,9 @@ func (r *Replica) release(p *proof) {
 	if k := r.cards[id]; k != nil {
 		if k.refs--; k.refs == 0 {
 			delete(r.cards, id)
-			r.persist(lineCard, id.lineKey())
+			if k.saved {
+				r.persist(lineCard, id.lineKey())
+			}
 		}
 	}
 }

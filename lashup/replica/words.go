@@ -6,6 +6,10 @@ import (
 	"fulcrum.example/crux"
 )
 
+// maxStrangers is how many words of nodes that are no members are kept and passed
+// on: they may be, and this node has not heard.
+const maxStrangers = 256
+
 // heardWord is a word, to be passed on to those who did not tell it.
 type heardWord struct {
 	Word
@@ -25,6 +29,9 @@ func (r *Replica) saved() {
 func (r *Replica) addWord(w Word, from crux.NodeID) {
 	t := &r.settle
 	old, ok := t.words[w.Node]
+	if !ok && len(t.list) > 2*len(r.members)+maxStrangers {
+		return
+	}
 	if !ok {
 		t.list = append(t.list, heardWord{w, from})
 	}
