@@ -25,8 +25,8 @@ joined_s counts from the last start until every node sees every other;
 detect90_ms from the failure until 90% of the live nodes' tables show the member
 unreachable. idle_bytes_per_node_s counts seals, acknowledgements and TCP, UDP
 and IP headers. An update is a write to the store, or beyond 2,000 nodes a
-multicast. A time of -1 did not come. The same seed gives the same trace, a hash
-over every event.
+multicast. false_deaths counts from when all had joined. A time of -1 did not
+come. The same seed gives the same trace, a hash over every event.
 
 --formed begins with an overlay as after long calm, so that large blocs need no
 time to join. --scenario plays a scenario file instead, which says what happens

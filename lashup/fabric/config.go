@@ -75,6 +75,9 @@ const (
 	askEvery = 15 * time.Second
 	maxAsked = 64
 	maxCuts  = 32
+	// underWay is how long an adjacency may take to everybody: one that comes
+	// later was published after what is known by now.
+	underWay = time.Second
 	// maxEvicted bounds who is remembered as evicted, to be let back at once
 	// when the flock has it again; others come back when they ask.
 	maxEvicted = 4096

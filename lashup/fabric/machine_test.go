@@ -296,3 +296,29 @@ func TestMembersAreAList(t *testing.T) {
 		t.Error("nobody's list has somebody")
 	}
 }
+
+// A node that was found dead and publishes again, long after, is not held for
+// dead by those that found it so; an adjacency that was under way is no proof.
+func TestTheDeadThatSpeakAreBelieved(t *testing.T) {
+	b := joined(t, 4)
+	x := b.nodes[0]
+	dead, other := b.node(x.m.Neighbours()[0]), b.node(x.m.Neighbours()[1])
+	b.mute[dead.i] = true
+	b.run(time.Second)
+	if _, ok := x.m.Own().CutOf(dead.m.id); !ok {
+		t.Fatal("it is not found dead")
+	}
+	say := func() bool {
+		dead.m.clock++
+		b.apply(x, x.m.Frame(b.now, other.m.id, news(with(dead.m.Own(), dead.m.clock))))
+		_, ok := x.m.Own().CutOf(dead.m.id)
+		return ok
+	}
+	if !say() {
+		t.Error("an adjacency of just before its death makes it alive")
+	}
+	b.run(2 * time.Second)
+	if say() {
+		t.Error("it publishes, and is held for dead")
+	}
+}

@@ -13,6 +13,7 @@ import (
 type cut struct {
 	node crux.NodeID
 	why  route.Why
+	at   time.Duration
 }
 
 // review compares what this node publishes with what is so, and publishes it if
@@ -25,11 +26,17 @@ func (m *Machine) review() {
 		m.publishAt = never
 		return
 	}
-	if at := m.published + m.gap(); !m.urgent && m.now < at {
+	if at := m.published + m.gap(); !m.urgent && !m.uprooted() && m.now < at {
 		m.publishAt = at
 		return
 	}
 	m.publish()
+}
+
+// uprooted says whether none of the published edges is left, and there are others:
+// until those are known, nobody can reach this node.
+func (m *Machine) uprooted() bool {
+	return len(m.edges) > 0 && !slices.ContainsFunc(m.edges, m.own.Lists)
 }
 
 // gap is the least time between two adjacencies of this node that bring no bad
@@ -89,7 +96,7 @@ func (m *Machine) setCut(id crux.NodeID, why route.Why) {
 	case len(m.cuts) >= maxCuts:
 		m.cuts = slices.Delete(m.cuts, 0, 1)
 	}
-	m.cuts = append(m.cuts, cut{id, why})
+	m.cuts = append(m.cuts, cut{id, why, m.now})
 	m.news, m.urgent = true, true
 	m.askAt = min(m.askAt, m.now+m.jitter(askEvery))
 }

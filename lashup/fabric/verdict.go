@@ -93,6 +93,7 @@ func (m *Machine) hear(a, before *route.Adjacency) {
 	if before != nil && a.Epoch > before.Epoch {
 		m.reborn(a.Node)
 	}
+	m.speaks(a.Node)
 	for _, c := range a.Cuts {
 		if c.Why != route.Dead && c.Why != route.Hung {
 			continue
@@ -124,6 +125,18 @@ func (m *Machine) reborn(id crux.NodeID) {
 		m.clearCut(id)
 	}
 	m.overlaid(m.overlay.Allow(m.now, id))
+}
+
+// speaks takes the death of a node back that publishes again, long after it was
+// found dead: it hung, and goes on. All are to know at once, for its old links are
+// gone and its new ones not yet there: nobody is to take it for dead once more.
+func (m *Machine) speaks(id crux.NodeID) {
+	i := m.cutIndex(id)
+	if i >= 0 && m.cuts[i].why != route.Asymmetric && m.now > m.cuts[i].at+underWay {
+		m.clearCut(id)
+		m.urgent = true
+		m.overlaid(m.overlay.Allow(m.now, id))
+	}
 }
 
 // witnesses gives nodes that could tell whether a target lives: its other

@@ -33,7 +33,7 @@ type Report struct {
 	Detect90MS  float64 `json:"detect90_ms"`
 	Detect100MS float64 `json:"detect100_ms"`
 	// FalseDeaths is how often a live node became unreachable in another's
-	// table.
+	// table, from when all had joined.
 	FalseDeaths int `json:"false_deaths"`
 	// IdleBytes is what a node sends in a second at rest.
 	IdleBytes float64 `json:"idle_bytes_per_node_s"`
@@ -84,6 +84,7 @@ func Run(o Options) (Report, error) {
 			return r, w.failure("%d nodes do not all see one another %v after the last start (seed %d)", o.Nodes, joinLimit, o.Seed)
 		}
 		r.JoinedS = max(w.Net.Now()-last, 0).Seconds()
+		w.tally.falseDeaths = 0 // whoever joins sees parts of the whole come and go
 	}
 	if o.Nodes <= mostReplicas {
 		w.StartStores()
