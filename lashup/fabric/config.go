@@ -75,6 +75,10 @@ const (
 	askEvery = 15 * time.Second
 	maxAsked = 64
 	maxCuts  = 32
+	// backWithin is the time over which the nodes that hear a lost one again make
+	// it their neighbour.
+	backWithin = 500 * time.Millisecond
+	maxBack    = 64
 	// underWay is how long an adjacency may take to everybody: one that comes
 	// later was published after what is known by now.
 	underWay = time.Second

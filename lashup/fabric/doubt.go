@@ -75,23 +75,3 @@ func (m *Machine) ask() {
 		}
 	}
 }
-
-// Reach makes a node a neighbour, even if both have to let another go for it: for
-// drivers that know of a part of the bloc that this node does not reach.
-func (m *Machine) Reach(now time.Duration, id crux.NodeID) Ready {
-	m.begin(now)
-	if !m.leaving && m.members.Has(id) {
-		m.overlaid(m.overlay.Reach(m.now, id))
-	}
-	return m.end()
-}
-
-// heal tries to reach nodes that are cut off from here.
-func (m *Machine) heal() {
-	for _, id := range m.healer.Tick(m.now) {
-		if m.leaving || !m.members.Has(id) {
-			continue
-		}
-		m.overlaid(m.overlay.Reach(m.now, id))
-	}
-}

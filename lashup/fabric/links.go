@@ -198,6 +198,9 @@ func (m *Machine) Frame(now time.Duration, peer crux.NodeID, msg Message) Ready 
 func (m *Machine) Datagram(now time.Duration, from crux.NodeID, msg Message) Ready {
 	m.begin(now)
 	if partOf(msg) == kindDetect {
+		if !slices.Contains(m.edges, from) {
+			m.sign(from)
+		}
 		m.detected(m.detect.Receive(m.now, from, msg))
 	}
 	return m.end()

@@ -59,6 +59,10 @@ type Machine struct {
 	token uint64
 	askAt time.Duration
 
+	// heal.go
+	back   []returning
+	backAt time.Duration
+
 	saveAt   time.Duration
 	saveSoon bool
 	stats    Stats
@@ -100,7 +104,7 @@ func newMachine(cfg Config, now time.Duration) *Machine {
 		cfg: cfg, id: id, rand: cfg.Rand, now: now, due: never, clock: cfg.Clock,
 		own:   &route.Adjacency{Node: id, Epoch: cfg.Card.Epoch, Card: cfg.Card},
 		links: map[crux.NodeID]*link{}, evicted: map[crux.NodeID]struct{}{}, mendAt: never, published: now - publishGap, publishAt: never,
-		asked: map[uint64]crux.NodeID{}, askAt: never, saveAt: now + saveFirst,
+		asked: map[uint64]crux.NodeID{}, askAt: never, backAt: never, saveAt: now + saveFirst,
 	}
 }
 
@@ -189,11 +193,14 @@ func (m *Machine) timers() {
 	if now >= m.askAt {
 		m.ask()
 	}
+	if now >= m.backAt {
+		m.takeBack()
+	}
 }
 
 func (m *Machine) nextDue() time.Duration {
 	return min(m.detect.NextTick(), m.overlay.NextTick(), m.gossip.NextTick(), m.cast.NextTick(), m.healer.NextTick(),
-		m.table.NextSettle(), m.publishAt, m.mendAt, m.askAt)
+		m.table.NextSettle(), m.publishAt, m.mendAt, m.askAt, m.backAt)
 }
 
 // settle turns changes of the table into events.

@@ -322,3 +322,40 @@ func TestTheDeadThatSpeakAreBelieved(t *testing.T) {
 		t.Error("it publishes, and is held for dead")
 	}
 }
+
+// The lost are looked for by pings, which cost them little however many look, and
+// who hears one again links to it a moment later.
+func TestTheLostArePinged(t *testing.T) {
+	b := joined(t, 8)
+	gone := b.nodes[7]
+	b.mute[7] = true
+	b.run(time.Second)
+	for _, nd := range b.nodes[:7] {
+		nd.since()
+	}
+	b.run(20 * time.Second)
+	pings := 0
+	for _, nd := range b.nodes[:7] {
+		out := nd.since()
+		if slices.Contains(out.Dial, gone.m.id) {
+			t.Errorf("%v dials it", nd.m.id)
+		}
+		for _, d := range out.Datagrams {
+			if d.To == gone.m.id {
+				pings++
+			}
+		}
+	}
+	if pings < 7 || pings > 7*8 {
+		t.Errorf("seven nodes have sent it %d pings in 20 s", pings)
+	}
+	x := b.nodes[0]
+	delete(b.mute, 7)
+	b.apply(x, x.m.Datagram(b.now, gone.m.id, &detect.Ack{Seq: 1}))
+	b.run(2 * time.Second)
+	for _, nd := range b.nodes[:7] {
+		if s, _ := nd.m.State(gone.m.id); s != route.Up {
+			t.Errorf("2 s after one has heard it, it is %v at %v", s, nd.m.id)
+		}
+	}
+}
