@@ -20,7 +20,9 @@ type returning struct {
 // heal looks for nodes that are cut off: those that were seen before are pinged,
 // and those that were not are dialled, as nothing else could find them.
 func (m *Machine) heal() {
-	for _, id := range m.healer.Tick(m.now) {
+	probe := m.healer.Tick(m.now)
+	m.at.healer = m.healer.NextTick()
+	for _, id := range probe {
 		switch {
 		case m.leaving || !m.members.Has(id):
 		case m.Card(id) == nil:

@@ -140,6 +140,7 @@ func (m *Machine) mend() {
 
 // overlaid carries out what the overlay asks.
 func (m *Machine) overlaid(r overlay.Ready) {
+	m.at.overlay = m.overlay.NextTick()
 	for _, s := range r.Sends {
 		m.out.Frames = append(m.out.Frames, Frame{s.To, s.Msg})
 	}
@@ -154,10 +155,12 @@ func (m *Machine) overlaid(r overlay.Ready) {
 
 // gossiped carries out what the gossip asks.
 func (m *Machine) gossiped(r route.GossipReady) {
+	m.at.gossip = m.gossip.NextTick()
 	for _, s := range r.Sends {
 		m.out.Frames = append(m.out.Frames, Frame{s.To, s.Msg})
 	}
 	if len(r.Updated) > 0 {
+		m.at.table = 0 // Settle is to be called at once
 		m.out.Updated = append(m.out.Updated, r.Updated...)
 		m.updated(r.Updated, r.Before)
 	}
@@ -168,6 +171,7 @@ func (m *Machine) gossiped(r route.GossipReady) {
 
 // multicast carries out what the multicast asks.
 func (m *Machine) multicast(r cast.Ready) {
+	m.at.cast = m.cast.NextTick()
 	for _, s := range r.Sends {
 		m.out.Frames = append(m.out.Frames, Frame{s.To, s.Msg})
 	}

@@ -23,6 +23,7 @@ type Machine struct {
 	rand *rand.Rand
 	now  time.Duration
 	due  time.Duration // when the next Tick was asked for
+	at   dues
 	out  Ready
 
 	overlay *overlay.Machine
@@ -95,6 +96,7 @@ func Resume(cfg Config, table *route.Table, list *Members, now time.Duration) *M
 	m.own = table.Get(m.id)
 	m.clock, m.published = m.own.Clock, now
 	m.healer.Contacts(now, list.contacts)
+	m.at.healer = m.healer.NextTick()
 	return m
 }
 
@@ -122,6 +124,9 @@ func (m *Machine) assemble(now time.Duration) {
 		Self: m.id, Epoch: cfg.Card.Epoch, Seq: cfg.CastSeq, Rand: m.rand, Table: m.table, Params: cfg.Cast,
 		Sign: cfg.SignCast, Verify: cfg.VerifyCast, Room: cfg.Room,
 	}, now)
+	m.at = dues{
+		m.detect.NextTick(), m.overlay.NextTick(), m.gossip.NextTick(), m.cast.NextTick(), m.healer.NextTick(), m.table.NextSettle(),
+	}
 }
 
 // Start publishes the first adjacency and looks for the nodes that were saved.
@@ -170,21 +175,25 @@ func (m *Machine) end() Ready {
 	return m.out
 }
 
+// dues is when each part wants to be called. They are asked after each call of
+// theirs, and not at every step: most steps concern one part only.
+type dues struct{ detect, overlay, gossip, cast, healer, table time.Duration }
+
 func (m *Machine) timers() {
 	now := m.now
-	if now >= m.detect.NextTick() {
+	if now >= m.at.detect {
 		m.detected(m.detect.Tick(now))
 	}
-	if now >= m.overlay.NextTick() {
+	if now >= m.at.overlay {
 		m.overlaid(m.overlay.Tick(now))
 	}
-	if now >= m.gossip.NextTick() {
+	if now >= m.at.gossip {
 		m.gossiped(m.gossip.Tick(now))
 	}
-	if now >= m.cast.NextTick() {
+	if now >= m.at.cast {
 		m.multicast(m.cast.Tick(now))
 	}
-	if now >= m.healer.NextTick() {
+	if now >= m.at.healer {
 		m.heal()
 	}
 	if now >= m.mendAt {
@@ -199,13 +208,17 @@ func (m *Machine) timers() {
 }
 
 func (m *Machine) nextDue() time.Duration {
-	return min(m.detect.NextTick(), m.overlay.NextTick(), m.gossip.NextTick(), m.cast.NextTick(), m.healer.NextTick(),
-		m.table.NextSettle(), m.publishAt, m.mendAt, m.askAt, m.backAt)
+	return min(m.at.detect, m.at.overlay, m.at.gossip, m.at.cast, m.at.healer, m.at.table,
+		m.publishAt, m.mendAt, m.askAt, m.backAt)
 }
 
 // settle turns changes of the table into events.
 func (m *Machine) settle() {
+	if m.now < m.at.table {
+		return
+	}
 	ev := m.table.Settle(m.now)
+	m.at.table = m.table.NextSettle()
 	if len(ev) == 0 {
 		return
 	}
@@ -221,5 +234,6 @@ func (m *Machine) settle() {
 	}
 	if lost {
 		m.healer.Lost(m.now)
+		m.at.healer = m.healer.NextTick()
 	}
 }

@@ -74,6 +74,7 @@ func (m *Machine) Members(now time.Duration, list *Members) Ready {
 	}
 	if before == nil || !slices.Equal(before.contacts, list.contacts) {
 		m.healer.Contacts(m.now, list.contacts)
+		m.at.healer = m.healer.NextTick()
 	}
 	return m.end()
 }
@@ -104,6 +105,7 @@ func (m *Machine) evict() {
 		m.dirty = true
 		m.clearCut(id)
 		m.table.Forget(id)
+		m.at.table = 0
 		if len(m.evicted) < maxEvicted {
 			m.evicted[id] = struct{}{}
 		}

@@ -11,6 +11,7 @@ import (
 
 // detected carries out what the detector asks.
 func (m *Machine) detected(r detect.Ready) {
+	m.at.detect = m.detect.NextTick()
 	for _, s := range r.Sends {
 		m.out.Datagrams = append(m.out.Datagrams, Datagram{s.To, s.Msg})
 	}

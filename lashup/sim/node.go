@@ -57,6 +57,7 @@ type Node struct {
 	rng      *rand.Rand
 	links    []*link
 	cards    map[crux.NodeID]*route.Card // of peers, by handshake
+	near     []*route.Card               // what cardOf has found, until something changes
 	greeting map[crux.NodeID]int         // Hellos sent without an answer
 	saved    []crux.NodeID               // on its disk
 	store    store
@@ -86,7 +87,7 @@ func (nd *Node) Start() {
 // boot prepares a new process.
 func (nd *Node) boot() {
 	nd.Epoch++
-	nd.links, nd.Left, nd.Isolated = nil, false, false
+	nd.links, nd.near, nd.Left, nd.Isolated = nil, nil, false, false
 	nd.cards, nd.greeting = map[crux.NodeID]*route.Card{}, map[crux.NodeID]int{}
 	nd.card = &route.Card{Node: nd.ID, Epoch: nd.Epoch, Inst: "Lashup1_0", Addr: nd.addr, Link: nd.addr}
 	nd.World.forgetUp(nd)
@@ -124,6 +125,7 @@ func (nd *Node) Leave() {
 
 // Do calls the fabric from outside the network.
 func (nd *Node) Do(f func(now time.Duration, f *fabric.Machine) fabric.Ready) {
+	nd.near = nd.near[:0]
 	nd.apply(f(nd.World.Net.Now(), nd.F))
 }
 
@@ -152,6 +154,22 @@ func (nd *Node) Receive(now time.Duration, from netip.AddrPort, p parcel) {
 
 // cardOf is the newest card of a peer that the node knows, or nil.
 func (nd *Node) cardOf(id crux.NodeID) *route.Card {
+	for i := range nd.near {
+		if nd.near[i].Node == id {
+			return nd.near[i]
+		}
+	}
+	c := nd.look(id)
+	if c != nil && len(nd.near) < mostNear {
+		nd.near = append(nd.near, c)
+	}
+	return c
+}
+
+// mostNear is how many cards a node remembers to have looked up.
+const mostNear = 12
+
+func (nd *Node) look(id crux.NodeID) *route.Card {
 	c := nd.F.Card(id)
 	if len(nd.cards) > 0 {
 		if k := nd.cards[id]; k != nil && k.Newer(c) {
@@ -175,12 +193,16 @@ func (nd *Node) epochOf(id crux.NodeID) uint64 {
 func (nd *Node) learn(c *route.Card) {
 	if c.Newer(nd.cardOf(c.Node)) {
 		nd.cards[c.Node] = c
+		nd.near = nd.near[:0]
 	}
 }
 
 // apply carries out what the fabric asks.
 func (nd *Node) apply(r fabric.Ready) {
 	w := nd.World
+	if len(r.Updated) > 0 {
+		nd.near = nd.near[:0]
+	}
 	for i := range r.Frames {
 		nd.frame(r.Frames[i].To, r.Frames[i].Msg)
 	}
