@@ -2,6 +2,7 @@ package boot
 
 import (
 	"context"
+	"time"
 
 	"fulcrum.example/crux"
 )
@@ -46,9 +47,44 @@ func overlay(units []crux.UnitStatus, own crux.Unit) (start bool, stop []crux.Un
 	return start, stop
 }
 
+// How long the flock is to be calm before the built-in children start, and how
+// long that is waited for.
+const (
+	calmFor  = 500 * time.Millisecond
+	calmMost = 3 * time.Second
+)
+
+// awaitCalm waits until this node's flock has been the same for a while: with a
+// leader, a whole list, and as many members. When many nodes start at once they find each other in a second
+// or so, and what is built on the flock then begins with all of them, once.
+func (n *Node) awaitCalm(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, calmMost)
+	defer cancel()
+	var flock crux.FlockID
+	members := 0
+	var calm <-chan time.Time
+	views := n.flock.Watch(ctx)
+	for {
+		select {
+		case v, ok := <-views:
+			switch {
+			case !ok:
+				return // it has taken too long
+			case !v.Synced || v.Leader.IsZero():
+				flock, calm = crux.FlockID{}, nil
+			case v.Flock != flock || len(v.Members) != members:
+				flock, members, calm = v.Flock, len(v.Members), time.After(calmFor)
+			}
+		case <-calm:
+			return
+		}
+	}
+}
+
 // runChildren keeps the built-in children running, or what overlays them, until
 // ctx ends.
 func (n *Node) runChildren(ctx context.Context) {
+	n.awaitCalm(ctx)
 	for range n.picket.Watch(ctx) {
 		for _, inst := range n.cfg.Children {
 			own := childUnit(inst)

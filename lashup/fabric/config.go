@@ -51,8 +51,8 @@ const (
 	// publishGap is the least time between two adjacencies that bring no bad
 	// news: changes that come together are published together.
 	publishGap    = 50 * time.Millisecond
-	gapPerUpdate  = time.Millisecond // more for each adjacency of others of late
-	maxPublishGap = 100 * time.Millisecond
+	gapPerUpdate  = 5 * time.Millisecond // more for each adjacency of others of late
+	maxPublishGap = time.Second
 	// A neighbour that answers pings may be without a link for mendLimit before
 	// the overlay looks for another; who had not dialled it helps after
 	// mendHelp.

@@ -100,18 +100,16 @@ func (c *core) step() bool {
 	return true
 }
 
-// arm sees to it that the timer fires when the machine wants it to. A timer that
-// would fire earlier is left alone: an early tick is harmless.
+// arm sees to it that the timer fires when the machine wants it to, and not much
+// earlier: most timers are for answers that do come, and where many processes share
+// a machine each wakeup counts.
 func (c *core) arm() {
 	next := c.m.NextTick()
-	if c.timer != nil && c.due <= next {
+	if c.timer != nil && c.due <= next && next-c.due < minWait {
 		return
 	}
 	now := c.n.now()
 	wait := max(minWait, next-now)
-	if wait > time.Hour {
-		wait = time.Hour
-	}
 	c.due, c.timer = now+wait, c.n.cfg.Clock.After(wait)
 }
 

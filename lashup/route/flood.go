@@ -1,6 +1,7 @@
 package route
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -168,8 +169,9 @@ func (g *Gossip) accept(l *link, a *Adjacency, flood, free bool) bool {
 		return false
 	}
 	g.updated(old, a)
+	g.churn.add(g.now)
 	if flood {
-		g.floodOn(change{i: g.t.ix.find(a.Node), have: 1 << l.slot, bare: sameCard(old, a)}, hold(old, a))
+		g.floodOn(change{i: g.t.ix.find(a.Node), have: 1 << l.slot, bare: sameCard(old, a)}, g.hold(old, a))
 	}
 	return true
 }
@@ -186,24 +188,53 @@ func (g *Gossip) floodOn(c change, wait time.Duration) {
 
 func sameCard(old, a *Adjacency) bool { return old != nil && *old.Card == *a.Card }
 
-// hold is how long a change may wait for others: not at all if it says that a
-// node is gone.
-func hold(old, a *Adjacency) time.Duration {
-	if a.Leaving && !(old != nil && old.Leaving) {
+// churn is how many changes came of late.
+type churn struct {
+	n  float64
+	at time.Duration
+}
+
+func (c *churn) add(now time.Duration) { c.n, c.at = c.now(now)+1, now }
+
+func (c *churn) now(now time.Duration) float64 {
+	if c.n < 0.5 {
 		return 0
+	}
+	return c.n * math.Exp2(-(now-c.at).Seconds()/churnHalf.Seconds())
+}
+
+// hold is how long a change may wait for others: not at all if it says that a
+// node is gone. When many nodes change their neighbours, as when a bloc starts, it
+// waits for longer: then a frame has many changes, and many of the copies that
+// would have gone to a neighbour come from it first.
+func (g *Gossip) hold(old, a *Adjacency) time.Duration {
+	if urgent(old, a) {
+		return 0
+	}
+	d := min(holdNews+time.Duration(g.churn.now(g.now)*float64(holdEach)), holdMost)
+	if d > 2*holdNews {
+		d = g.jitter(d) // not all at the same time
+	}
+	return d
+}
+
+// urgent says whether a change says that a node is gone.
+func urgent(old, a *Adjacency) bool {
+	if a.Leaving && !(old != nil && old.Leaving) {
+		return true
 	}
 	for _, c := range a.Cuts {
 		if c.Why == Closed {
 			continue
 		}
 		if old == nil {
-			return 0
+			return true
 		}
 		if w, ok := old.CutOf(c.Node); !ok || w != c.Why {
-			return 0
+			return true
 		}
 	}
-	return holdNews
+	return false
 }
 
 // flush sends the changes that are ripe to the neighbours that lack them.

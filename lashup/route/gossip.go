@@ -49,9 +49,12 @@ type GossipStats struct {
 
 // Times and bounds of gossip.
 const (
-	holdNews    = 5 * time.Millisecond // so long changes gather, if nobody's life depends on them
-	digestEvery = 10 * time.Second     // ± half
-	pullOver    = time.Second          // without an answer
+	holdNews    = 5 * time.Millisecond   // so long changes gather, if nobody's life depends on them
+	holdMost    = 150 * time.Millisecond // the same while there are very many
+	holdEach    = time.Millisecond       // more for each change of late
+	churnHalf   = time.Second            // in which half of those are forgotten
+	digestEvery = 10 * time.Second       // ± half
+	pullOver    = time.Second            // without an answer
 	pullLater   = 150 * time.Millisecond
 	pullAgain   = 5 * time.Second       // after a pull, unless the neighbour says by itself that it has news
 	tellAfter   = 60 * time.Millisecond // a pull, and what floods now has arrived
@@ -74,6 +77,7 @@ type Gossip struct {
 	links []*link // by slot; nil: free
 	queue pending
 	rates rates
+	churn churn
 	asked []crux.NodeID // by Want, for news that came bare
 	pull  pulling
 	next  time.Duration // the periodic digest
