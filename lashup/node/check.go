@@ -37,7 +37,7 @@ func (n *Node) Check(ctx context.Context, id crux.NodeID) (detect.Result, error)
 	out := make(chan detect.Result, 1)
 	var token uint64
 	err := n.do(ctx, func(c *core) error {
-		if c.frozen {
+		if c.thawed != nil {
 			return errFrozen(op)
 		}
 		if len(c.checks) >= maxChecks {
@@ -60,7 +60,7 @@ func (n *Node) Check(ctx context.Context, id crux.NodeID) (detect.Result, error)
 	case <-ctx.Done():
 		err = crux.Wrap(op, ctx.Err())
 	}
-	n.post(func(c *core) { delete(c.checks, token) })
+	n.core.enter(func(c *core) { delete(c.checks, token) })
 	return detect.Result{}, err
 }
 
@@ -77,7 +77,7 @@ func (c *core) result(r *detect.Result) {
 // handed over.
 func (n *Node) Publish(ctx context.Context, req cast.Request) (id cast.ID, err error) {
 	err = n.do(ctx, func(c *core) error {
-		if c.frozen {
+		if c.thawed != nil {
 			return errFrozen("publish")
 		}
 		got, r, err := c.m.Publish(c.n.now(), req)

@@ -31,16 +31,16 @@ type Config struct {
 	// Master says whether a member counts as a master. Optional: the leader does.
 	Master func(*crux.View, crux.NodeID) bool
 	Sink   Sink
-	// Clock is optional: the machine's. Deadlines of links are by the machine's
-	// in any case.
+	// Clock is optional: the system's. Timers and the deadlines of links are the
+	// system's in any case.
 	Clock crux.Clock
 	// Log is optional.
 	Log *slog.Logger
 }
 
 // Sink is where goes what the fabric has to say. Each function is optional, is
-// called by the goroutine that owns the machine, and must not wait for anything,
-// nor call the Node's methods that do.
+// called with the machine's lock held, and must not wait for anything, nor call the
+// Node's methods, but for SendTo.
 type Sink struct {
 	// Delivered is given a multicast that arrived.
 	Delivered func(cast.Delivery)

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"math"
+	"sync"
 	"time"
 
 	"fulcrum.example/crux"
@@ -12,18 +14,23 @@ import (
 )
 
 const (
-	batch = 64 // messages taken in before the clock is looked at again
+	// never is a time that does not come.
+	never = time.Duration(math.MaxInt64)
 	// minWait keeps a machine that always has something to do from keeping the
-	// goroutine to itself.
+	// processor to itself.
 	minWait = time.Millisecond
 	// lateAfter is how late a timer is that is counted.
 	lateAfter = 40 * time.Millisecond
 )
 
-// core is the goroutine that owns the machine.
+// core is the machine and what belongs to it. Whoever has something for it enters:
+// the reader of datagrams, that of a link, a call of the API, the timer. So a ping
+// is answered by the goroutine that has read it, and wakes no other: where many
+// processes share a processor, that is most of what an idle fabric costs.
 type core struct {
-	n *Node
-	m *fabric.Machine
+	n  *Node
+	mu sync.Mutex // guards the rest
+	m  *fabric.Machine
 
 	live  map[*link]struct{} // all that are read, those that another has replaced, too
 	dials map[crux.NodeID]*dialing
@@ -40,9 +47,10 @@ type core struct {
 	view     *View                     // nil: to be made again
 
 	buf    []byte
-	timer  <-chan time.Time
-	due    time.Duration // when timer fires
-	frozen bool
+	timer  *time.Timer
+	due    time.Duration // when timer fires; never: it has
+	thawed chan struct{} // not nil: the node is frozen until it is closed
+	over   bool          // the node has ended
 }
 
 // dialing is a dial that is under way.
@@ -52,65 +60,55 @@ func newCore(n *Node, m *fabric.Machine) *core {
 	return &core{
 		n: n, m: m, live: make(map[*link]struct{}), dials: make(map[crux.NodeID]*dialing),
 		checks: make(map[uint64]chan<- detect.Result), since: make(map[crux.NodeID]time.Time),
-		buf: make([]byte, packet.MaxPacket),
+		buf: make([]byte, packet.MaxPacket), timer: time.NewTimer(never), due: never,
 	}
 }
 
-// run drives the machine until Close. former are the links of the process before.
-func (c *core) run(former []formerLink) {
-	defer close(c.n.left)
+// enter has the machine to itself while f runs, which must wait for nothing; false:
+// the node has ended, and f was not called.
+func (c *core) enter(f func(*core)) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.over {
+		return false
+	}
+	f(c)
+	c.arm()
+	return true
+}
+
+// start sets the machine going. former are the links of the process before.
+func (c *core) start(former []formerLink) {
 	if c.n.cfg.State == nil {
 		c.apply(c.m.Start(c.n.now()))
 	}
 	c.apply(c.m.Members(c.n.now(), c.n.people.Load().list))
 	c.recall(former)
-	for c.step() {
-	}
-	c.end()
 }
 
-// step does what is due or has come; false: the node is to be closed. Datagrams
-// go first: an answer to a ping waits for nothing else.
-func (c *core) step() bool {
-	words, frames := c.n.words, c.n.frames
-	if c.frozen {
-		words, frames, c.timer = nil, nil, nil
-	} else {
-		c.arm()
+// tickOn is the goroutine that calls the machine when it wants to be.
+func (c *core) tickOn() {
+	for {
+		select {
+		case <-c.timer.C:
+			c.enter((*core).tick)
+		case <-c.n.leave:
+			return
+		}
 	}
-	select {
-	case w := <-words:
-		c.take(w)
-		return true
-	default:
-	}
-	select {
-	case w := <-words:
-		c.take(w)
-	case f := <-frames:
-		c.frame(f)
-	case f := <-c.n.calls:
-		f(c)
-	case <-c.timer:
-		c.timer = nil
-		c.tick()
-	case <-c.n.leave:
-		return false
-	}
-	return true
 }
 
 // arm sees to it that the timer fires when the machine wants it to, and not much
-// earlier: most timers are for answers that do come, and where many processes share
-// a machine each wakeup counts.
+// earlier: most timers are for answers that do come.
 func (c *core) arm() {
 	next := c.m.NextTick()
-	if c.timer != nil && c.due <= next && next-c.due < minWait {
+	if c.thawed != nil || c.due <= next && next-c.due < minWait {
 		return
 	}
 	now := c.n.now()
 	wait := max(minWait, next-now)
-	c.due, c.timer = now+wait, c.n.cfg.Clock.After(wait)
+	c.due = now + wait
+	c.timer.Reset(wait)
 }
 
 func (c *core) tick() {
@@ -118,21 +116,11 @@ func (c *core) tick() {
 	if late := now - c.due; late > lateAfter {
 		c.n.stats.late.Add(1)
 	}
-	c.apply(c.m.Tick(now))
-}
-
-// take takes in what came by datagram by now.
-func (c *core) take(w word) {
-	now := c.n.now()
-	for range batch {
-		c.apply(c.m.Datagram(now, w.from, w.msg))
-		select {
-		case w = <-c.n.words:
-		default:
-			return
-		}
+	c.due = never // it has fired
+	if c.thawed != nil {
+		return
 	}
-	c.apply(c.m.Datagram(now, w.from, w.msg))
+	c.apply(c.m.Tick(now))
 }
 
 // later has f called when what the machine has asked for is done.
@@ -253,16 +241,19 @@ func (c *core) save() {
 		if err := c.n.cfg.Save(list); err != nil {
 			c.n.log.Warn("the fabric's neighbours could not be kept", "why", err)
 		}
-		c.n.post(func(c *core) { c.saving = false })
+		c.n.core.enter(func(c *core) { c.saving = false })
 	})
 }
 
-// end leaves the fabric, unless it was handed over, and ends the links.
+// end leaves the fabric, unless it was handed over, and ends the links. Nobody
+// enters any more.
 func (c *core) end() {
-	if !c.frozen {
+	if c.thawed == nil {
 		c.apply(c.m.Leave(c.n.now()))
 	}
+	c.over = true
 	c.n.answering.Store(true)
+	c.timer.Stop()
 	for _, d := range c.dials {
 		d.cancel()
 	}

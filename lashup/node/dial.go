@@ -192,7 +192,7 @@ func (n *Node) welcome(conn net.Conn) {
 		n.log.Debug("a stream was refused", "from", conn.RemoteAddr().String(), "why", err)
 		return
 	}
-	if !n.post(func(c *core) { c.linked(l) }) {
+	if !n.core.enter(func(c *core) { c.linked(l) }) {
 		l.conn.Abort()
 	}
 }

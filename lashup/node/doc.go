@@ -1,10 +1,11 @@
 // Package node drives the fabric of one node: it is lashup/fabric over sockets.
 //
-// One goroutine owns the machine (core.go) and does only what takes microseconds,
-// so that a ping is answered at once. Another reads the socket of datagrams and
-// opens them; each link has one goroutine that reads, decodes and verifies, and
-// one that writes what its bounded queue holds. Dials, Hellos, probes and what
-// asks fulcrum for a signature run in goroutines of their own.
+// A lock guards the machine (core.go), and what is done under it takes
+// microseconds, so that a ping is answered at once. One goroutine reads the socket
+// of datagrams, opens them and gives them to the machine itself; each link has one
+// that reads, decodes, verifies and does the same, and one that writes what its
+// bounded queue holds; one keeps the machine's timer. Dials, Hellos, probes and
+// what asks fulcrum for a signature run in goroutines of their own.
 //
 // # Who is spoken to
 //
@@ -37,6 +38,6 @@
 // answers pings. Thaw takes everything back.
 //
 // All methods may be called from any goroutine; the functions of a Sink are called
-// by the goroutine that owns the machine, and must not wait for anything. Close
+// with the machine's lock held, and must not wait for anything. Close
 // waits for everything that Open started.
 package node

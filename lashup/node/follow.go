@@ -42,7 +42,7 @@ func (n *Node) follow() {
 		}
 		p, gone, same := n.meet(snapshot)
 		if !same || len(gone) > 0 {
-			n.post(func(c *core) { c.members(p, gone) })
+			n.core.enter(func(c *core) { c.members(p, gone) })
 		}
 		select {
 		case <-n.cfg.Clock.After(followPause):
@@ -55,7 +55,7 @@ func (n *Node) follow() {
 // members tells the machine of the flock's members. Who is gone is cut off and
 // forgotten.
 func (c *core) members(p *people, gone []crux.NodeID) {
-	if c.frozen {
+	if c.thawed != nil {
 		return // Thaw makes up for it
 	}
 	for _, id := range gone {

@@ -33,7 +33,7 @@ func (n *Node) Freeze(ctx context.Context) (_ []byte, files []*os.File, err erro
 	s := state{Version: stateVersion, Session: n.secrets.session, Exchange: n.secrets.exchange.Bytes()}
 	var rows []*route.Adjacency
 	err = n.do(ctx, func(c *core) error {
-		c.frozen = true
+		c.thawed = make(chan struct{})
 		n.frozen.Store(true)
 		n.answering.Store(true)
 		c.state(&s)
@@ -100,7 +100,8 @@ func (n *Node) Thaw(ctx context.Context) error {
 	n.spawn(func() { n.accept(l) })
 	n.pairs.Thaw()
 	return n.do(ctx, func(c *core) error {
-		c.frozen = false
+		close(c.thawed)
+		c.thawed = nil
 		n.frozen.Store(false)
 		n.answering.Store(false)
 		c.apply(c.m.Members(n.now(), n.people.Load().list))

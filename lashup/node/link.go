@@ -34,7 +34,6 @@ type link struct {
 	conn    *rpc.PinnedConn
 	queue   *packet.Queue
 
-	ended chan struct{} // closed by the core: nothing more is to come of it
 	end   sync.Once
 	by    atomic.Int64  // the last moment to write, in Unix nanoseconds; 0: none
 	quiet chan struct{} // closed by the reader when it has seen the stream's end
@@ -43,7 +42,7 @@ type link struct {
 func newLink(n *Node, conn *rpc.PinnedConn, dialled bool) *link {
 	return &link{
 		n: n, peer: conn.Peer().Node, dialled: dialled, conn: conn,
-		queue: packet.NewQueue(), ended: make(chan struct{}), quiet: make(chan struct{}),
+		queue: packet.NewQueue(), quiet: make(chan struct{}),
 	}
 }
 
@@ -62,10 +61,7 @@ func (l *link) start() {
 // close ends the link when what is queued is written, or soon. Nothing more comes
 // of it. The core calls it.
 func (l *link) close() {
-	l.end.Do(func() {
-		close(l.ended)
-		l.retire()
-	})
+	l.end.Do(l.retire)
 }
 
 // retire leaves the link to another one to the same peer: it is read for a while
@@ -112,30 +108,41 @@ func (l *link) write() {
 	}
 }
 
-// frame is something from a link's reader: a message, or its end.
-type frame struct {
-	link *link
-	msg  fabric.Message // nil: the stream has ended
-	why  error
-}
-
 // read is the goroutine that reads.
 func (l *link) read() {
 	defer close(l.quiet)
 	r := bufio.NewReaderSize(l.conn, readBuffer)
 	for {
 		msg, err := l.next(r)
-		select {
-		case l.n.frames <- frame{l, msg, err}:
-		case <-l.ended:
-			l.drain(r)
-			return
-		case <-l.n.left:
+		if !l.deliver(msg, err) {
 			l.drain(r)
 			return
 		}
 		if err != nil {
 			return
+		}
+	}
+}
+
+// deliver gives the machine what came, or why nothing comes any more. While the
+// node is frozen it waits. false: the link was closed, nothing of it is of use.
+func (l *link) deliver(msg fabric.Message, why error) (open bool) {
+	for {
+		var thawed <-chan struct{}
+		if !l.n.core.enter(func(c *core) {
+			if thawed = c.thawed; thawed == nil {
+				open = c.frame(l, msg, why)
+			}
+		}) {
+			return false
+		}
+		if thawed == nil {
+			return open
+		}
+		select {
+		case <-thawed:
+		case <-l.n.left:
+			return false
 		}
 	}
 }

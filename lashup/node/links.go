@@ -18,7 +18,7 @@ func (c *core) dial(id crux.NodeID) {
 	if !c.n.spawn(func() {
 		defer cancel()
 		l, err := c.n.connect(ctx, id)
-		if !c.n.post(func(c *core) { c.dialled(id, d, l, err) }) && l != nil {
+		if !c.n.core.enter(func(c *core) { c.dialled(id, d, l, err) }) && l != nil {
 			l.conn.Abort()
 		}
 	}) {
@@ -28,7 +28,7 @@ func (c *core) dial(id crux.NodeID) {
 
 // dialled is the end of a dial.
 func (c *core) dialled(id crux.NodeID, d *dialing, l *link, err error) {
-	wanted := c.dials[id] == d && !c.frozen
+	wanted := c.dials[id] == d && c.thawed == nil
 	if c.dials[id] == d {
 		delete(c.dials, id)
 	}
@@ -48,7 +48,7 @@ func (c *core) dialled(id crux.NodeID, d *dialing, l *link, err error) {
 // one that overlay.Wins says, or else the newer one; one that is older than a
 // handshake gives way to any, as the other side knows nothing of it.
 func (c *core) linked(l *link) {
-	if c.frozen || c.n.people.Load().keys[l.peer] == nil {
+	if c.thawed != nil || c.n.people.Load().keys[l.peer] == nil {
 		l.conn.Abort()
 		return
 	}
@@ -78,23 +78,24 @@ func (c *core) use(peer crux.NodeID, l *link) {
 	}
 }
 
-// frame takes in what came on a link.
-func (c *core) frame(f frame) {
-	l := f.link
+// frame takes in what came on a link; nil: its stream has ended. It says whether
+// the link is open still.
+func (c *core) frame(l *link, msg fabric.Message, why error) bool {
 	if _, ok := c.live[l]; !ok {
-		return // it was closed
+		return false // it was closed
 	}
-	if f.msg != nil {
-		c.apply(c.m.Frame(c.n.now(), l.peer, f.msg))
-		return
+	if msg != nil {
+		c.apply(c.m.Frame(c.n.now(), l.peer, msg))
+		return true
 	}
 	c.drop(l)
 	if c.n.links[l.peer] != l {
-		return // another one had taken its place
+		return true // another one had taken its place
 	}
-	c.n.log.Debug("a link has ended", "peer", l.peer, "why", f.why)
+	c.n.log.Debug("a link has ended", "peer", l.peer, "why", why)
 	c.use(l.peer, nil)
 	c.apply(c.m.LinkDown(c.n.now(), l.peer))
+	return true
 }
 
 // drop ends a link, after what is queued on it.

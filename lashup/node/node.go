@@ -19,12 +19,6 @@ import (
 	"fulcrum.example/lashup/route"
 )
 
-// How many of each may be on their way to the core.
-const (
-	wordsMost  = 512
-	framesMost = 64
-)
-
 // Node is one node's fabric.
 type Node struct {
 	cfg      Config
@@ -46,11 +40,9 @@ type Node struct {
 	answering  atomic.Bool // the core is not there to answer pings
 	superseded chan uint64
 
-	words   chan word
-	frames  chan frame
-	calls   chan func(*core)
+	core    *core
 	leave   chan struct{} // closed by Close
-	left    chan struct{} // closed by the core: it has ended
+	left    chan struct{} // closed by Close when nobody enters the core any more
 	closing sync.Once
 	closed  error // of Close; read after closing
 
@@ -82,8 +74,7 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 	n := &Node{
 		cfg: cfg, id: cfg.Network.ID(), log: cfg.Log, start: cfg.Clock.Now(),
 		superseded: make(chan uint64, 1),
-		words:      make(chan word, wordsMost), frames: make(chan frame, framesMost), calls: make(chan func(*core)),
-		leave: make(chan struct{}), left: make(chan struct{}),
+		leave:      make(chan struct{}), left: make(chan struct{}),
 		links: make(map[crux.NodeID]*link), changed: make(chan struct{}),
 	}
 	before, err := n.before()
@@ -111,9 +102,11 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 
 // run starts what there is of goroutines at the beginning.
 func (n *Node) run(m *fabric.Machine, before *state) {
-	r, c, l := &reader{n: n}, newCore(n, m), n.listeners[0]
+	n.core = newCore(n, m)
+	n.core.enter(func(c *core) { c.start(before.Links) })
+	r, l := &reader{n: n}, n.listeners[0]
 	n.spawn(r.run)
-	n.spawn(func() { c.run(before.Links) })
+	n.spawn(n.core.tickOn)
 	n.spawn(n.follow)
 	n.spawn(func() { n.accept(l) })
 	if n.unsigned != nil {
@@ -189,8 +182,11 @@ func (n *Node) supersede(epoch uint64) {
 // waits for everything that Open started. Calling it again waits for the same end.
 func (n *Node) Close() error {
 	n.closing.Do(func() {
+		n.core.mu.Lock()
+		n.core.end()
+		n.core.mu.Unlock()
 		close(n.leave)
-		<-n.left
+		close(n.left)
 		// Until the last words on the links are read, pings are answered still:
 		// nobody shall think that this node died.
 		n.speaking.Wait()
@@ -227,27 +223,15 @@ func (n *Node) spawn(f func()) bool {
 	return true
 }
 
-// post has the core run f; false: the core has ended.
-func (n *Node) post(f func(*core)) bool {
-	select {
-	case n.calls <- f:
-		return true
-	case <-n.left:
-		return false
+// do enters the core for a call of the API.
+func (n *Node) do(ctx context.Context, f func(*core) error) (err error) {
+	if err := ctx.Err(); err != nil {
+		return crux.Wrap("ask fabric", err)
 	}
-}
-
-// do has the core run f, and waits for it.
-func (n *Node) do(ctx context.Context, f func(*core) error) error {
-	out := make(chan error, 1)
-	select {
-	case n.calls <- func(c *core) { out <- f(c) }:
-		return <-out
-	case <-n.left:
+	if !n.core.enter(func(c *core) { err = f(c) }) {
 		return crux.Errorf("ask fabric", crux.Unavailable, "this node has left the fabric")
-	case <-ctx.Done():
-		return crux.Wrap("ask fabric", ctx.Err())
 	}
+	return err
 }
 
 // within is for what goes out: it ends in time, or when the node does.

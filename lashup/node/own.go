@@ -122,7 +122,7 @@ func (n *Node) renew(card *route.Card) {
 		cancel()
 		switch {
 		case err == nil:
-			n.post(func(c *core) {
+			n.core.enter(func(c *core) {
 				c.n.pairs.SetOwn(s)
 				c.apply(c.m.SetCard(c.n.now(), s))
 			})

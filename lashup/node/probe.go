@@ -32,7 +32,7 @@ func (c *core) startProbe(id crux.NodeID) {
 		if err == nil {
 			conn.Close()
 		}
-		c.n.post(func(c *core) {
+		c.n.core.enter(func(c *core) {
 			c.probes--
 			c.probed(id, outcomeOf(err))
 		})

@@ -17,12 +17,6 @@ const (
 	readRetry = time.Second
 )
 
-// word is a message that came by datagram.
-type word struct {
-	from crux.NodeID
-	msg  fabric.Message
-}
-
 // reader is the goroutine that reads the socket of datagrams.
 type reader struct {
 	n        *Node
@@ -60,8 +54,7 @@ func (r *reader) run() {
 	}
 }
 
-// take opens one datagram and hands it on. What the core has no room for is lost:
-// it must not hold up what comes after it.
+// take opens one datagram and gives it to the machine.
 func (r *reader) take(now time.Duration, d *crux.Datagram) seal.Verdict {
 	h, v := packet.ParseHeader(d.Data, r.n.id)
 	if v != seal.Accepted {
@@ -85,19 +78,19 @@ func (r *reader) take(now time.Duration, d *crux.Datagram) seal.Verdict {
 	if err != nil {
 		return seal.BadBody
 	}
-	if r.n.answering.Load() {
+	awake := true
+	entered := r.n.core.enter(func(c *core) {
+		if awake = c.thawed == nil; awake {
+			c.apply(c.m.Datagram(r.n.now(), h.Sender, msg))
+		}
+	})
+	if !entered || !awake {
 		r.answer(h.Sender, msg)
-		return seal.Accepted
 	}
-	select {
-	case r.n.words <- word{h.Sender, msg}:
-		return seal.Accepted
-	default:
-		return seal.Overflow
-	}
+	return seal.Accepted
 }
 
-// answer is what is done with what comes when the core stands still: pings are
+// answer is what is done with what comes when the machine stands still: pings are
 // answered.
 func (r *reader) answer(to crux.NodeID, msg fabric.Message) {
 	ping, ok := msg.(*detect.Ping)

@@ -324,7 +324,7 @@ func (h *host) kill() {
 		t.Error(err)
 	}
 	if err := h.Node.do(soon(t), func(c *core) error {
-		c.frozen = true // it does not say that it leaves
+		c.thawed = make(chan struct{}) // it does not say that it leaves
 		for l := range c.live {
 			l.conn.Abort()
 		}
