@@ -41,7 +41,7 @@ type Member struct {
 }
 
 // View is what a node knows of its flock at one time. It is immutable and
-// shared: nobody may change what Members points to.
+// shared: nobody may change what its slices point to.
 type View struct {
 	Bloc    BlocID
 	Name    string // the flock name that the user chose
@@ -53,7 +53,11 @@ type View struct {
 	Acting  bool     // Leader is Self, and a majority has answered lately
 	Synced  bool     // Members is whole: this node has what the leader has
 	Members []Member // sorted by ID; Self is always among them
-	Hints   []Hint   // why this node may be more alone than its user thinks
+	// Evicted are the nodes that an operator removed, ascending, none of them a
+	// member: by eviction, for as long as the flock lives, or by taking their keys
+	// off the bloc file. Who is in neither list is elsewhere, or silent, or has left.
+	Evicted []NodeID
+	Hints   []Hint // why this node may be more alone than its user thinks
 }
 
 // Member finds a member by ID.

@@ -188,6 +188,11 @@ func checkSelf(t *rapid.T, m *Machine, r Ready) {
 			t.Fatal("the view's members are not sorted")
 		}
 	}
+	for i, id := range v.Evicted {
+		if _, ok := v.Member(id); ok || i > 0 && v.Evicted[i-1].Compare(id) >= 0 {
+			t.Fatal("who was evicted is a member, or they are not sorted")
+		}
+	}
 	if m.NextTick() < 0 {
 		t.Fatalf("next tick at %v", m.NextTick())
 	}

@@ -408,13 +408,15 @@ func (m *Machine) found() {
 	m.log.Debug("founded a flock", "flock", id)
 }
 
+// evictedEntries are the lines of those who stay out of a flock that this node
+// founds. It is a member of that itself, whatever was said of it.
 func (m *Machine) evictedEntries() []*Entry {
 	if m.list == nil {
 		return nil
 	}
 	var out []*Entry
 	m.list.each(func(e *Entry) {
-		if e.State == Evicted && len(out) < maxPending {
+		if e.State == Evicted && e.Record.ID != m.id && len(out) < maxPending {
 			out = append(out, e)
 		}
 	})

@@ -12,8 +12,9 @@ import (
 type view struct {
 	made    *crux.View // nil: to be made
 	version uint64
-	changed bool // since the last Ready
-	carry   []crux.Member
+	changed bool          // since the last Ready
+	carry   []crux.Member // of the former list, while this one is not whole
+	evicted []crux.NodeID // the same of those who were removed
 	hints   []heldHint
 }
 
@@ -34,6 +35,7 @@ func (v *view) takeChanged() bool {
 // whole: this node goes from one flock to another with its fellows, and nobody
 // who follows its view should see them vanish and come back.
 func (v *view) carryOver(m *Machine) {
+	v.evicted = m.evicted()
 	if m.list.count <= 1 {
 		return
 	}
@@ -96,10 +98,17 @@ func (m *Machine) View() *crux.View {
 		return v.made
 	}
 	v.version++
+	if m.synced() && m.join == nil {
+		v.carry, v.evicted = nil, nil
+	}
 	out := &crux.View{
 		Bloc: m.cfg.Bloc, Name: m.cfg.Name, Flock: m.flock, Epoch: m.epoch.Epoch, Version: v.version,
 		Self: m.id, Acting: m.acting(), Synced: m.synced(), Members: m.members(),
 	}
+	out.Evicted = slices.DeleteFunc(m.evicted(), func(id crux.NodeID) bool {
+		_, member := out.Member(id)
+		return member
+	})
 	if m.leader != nil && m.role != Candidate {
 		out.Leader = m.leader.ID
 	}
@@ -123,9 +132,6 @@ func (m *Machine) members() []crux.Member {
 	if e := m.list.get(m.id); e == nil || !e.member() {
 		out = append(out, self)
 	}
-	if m.synced() && m.join == nil {
-		m.view.carry = nil
-	}
 	for _, c := range m.view.carry {
 		if m.list.get(c.ID) == nil && c.ID != m.id && m.cfg.Enrolled(c.Key) {
 			out = append(out, c)
@@ -133,6 +139,31 @@ func (m *Machine) members() []crux.Member {
 	}
 	slices.SortFunc(out, func(a, b crux.Member) int { return a.ID.Compare(b.ID) })
 	return out
+}
+
+// evicted are those whom an operator removed, and those of the former flock while
+// the list is not whole.
+func (m *Machine) evicted() []crux.NodeID {
+	var out []crux.NodeID
+	m.list.each(func(e *Entry) {
+		if m.removed(e) {
+			out = append(out, e.Record.ID)
+		}
+	})
+	for _, id := range m.view.evicted {
+		if m.list.get(id) == nil {
+			out = append(out, id)
+		}
+	}
+	slices.SortFunc(out, crux.NodeID.Compare)
+	return out
+}
+
+// removed says whether an operator removed the entry's node: by eviction, whatever
+// the bloc file says of it, or by taking its key off that. Whom a node's file does
+// not list, and who has a newer one, may be new in that.
+func (m *Machine) removed(e *Entry) bool {
+	return e.State == Evicted || e.Record.Bloc <= m.cfg.File.Version && !m.listed(e.Record)
 }
 
 // Status is this node's state in short.

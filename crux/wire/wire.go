@@ -285,6 +285,9 @@ func ViewTo(v *crux.View) *node.View {
 	for _, m := range v.Members {
 		out.Members = append(out.Members, MemberTo(m))
 	}
+	for _, id := range v.Evicted {
+		out.Evicted = append(out.Evicted, NodeIDTo(id))
+	}
 	for _, h := range v.Hints {
 		out.Hints = append(out.Hints, &node.Hint{From: h.From.String(), Authenticated: h.Authenticated, Text: h.Text})
 	}
@@ -313,6 +316,13 @@ func ViewFrom(m *node.View) (*crux.View, error) {
 			return nil, err
 		}
 		v.Members = append(v.Members, x)
+	}
+	for _, b := range m.GetEvicted() {
+		id, err := nodeID(b)
+		if err != nil {
+			return nil, err
+		}
+		v.Evicted = append(v.Evicted, id)
 	}
 	for _, h := range m.GetHints() {
 		from, err := netip.ParseAddrPort(h.GetFrom())

@@ -61,6 +61,7 @@ func TestViewComesBackAsItWas(t *testing.T) {
 		Bloc: "b", Name: "n", Flock: crux.FlockID{1}, Epoch: 2, Version: 3, Self: crux.NodeID{1}, Leader: crux.NodeID{2},
 		Acting: true, Synced: true,
 		Members: []crux.Member{{ID: crux.NodeID{1}, Addr: at, Key: make(ed25519.PublicKey, 32), Incarnation: 8, State: crux.Lost}},
+		Evicted: []crux.NodeID{{3}, {4}},
 		Hints:   []crux.Hint{{From: at, Authenticated: true, Text: "x"}},
 	}
 	got, err := ViewFrom(ViewTo(v))

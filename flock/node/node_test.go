@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 
@@ -207,7 +208,14 @@ func TestOnlyTheLeaderEvicts(t *testing.T) {
 	if err := at.Evict(context.Background(), out.ID()); err != nil {
 		t.Fatal(err)
 	}
-	until(t, at, "the eviction", func(v *crux.View) bool { _, ok := v.Member(out.ID()); return !ok })
+	for _, n := range all {
+		if n != out {
+			until(t, n, "the eviction", func(v *crux.View) bool {
+				_, ok := v.Member(out.ID())
+				return !ok && slices.Equal(v.Evicted, []crux.NodeID{out.ID()})
+			})
+		}
+	}
 	until(t, out, "word of it", func(v *crux.View) bool {
 		return len(v.Hints) > 0 && strings.Contains(v.Hints[0].Text, "evicted")
 	})

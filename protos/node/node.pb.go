@@ -769,6 +769,7 @@ type View struct {
 	Synced        bool                   `protobuf:"varint,9,opt,name=synced,proto3" json:"synced,omitempty"`
 	Members       []*Member              `protobuf:"bytes,10,rep,name=members,proto3" json:"members,omitempty"`
 	Hints         []*Hint                `protobuf:"bytes,11,rep,name=hints,proto3" json:"hints,omitempty"`
+	Evicted       [][]byte               `protobuf:"bytes,12,rep,name=evicted,proto3" json:"evicted,omitempty"` // nodes that an operator removed
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -876,6 +877,13 @@ func (x *View) GetMembers() []*Member {
 func (x *View) GetHints() []*Hint {
 	if x != nil {
 		return x.Hints
+	}
+	return nil
+}
+
+func (x *View) GetEvicted() [][]byte {
+	if x != nil {
+		return x.Evicted
 	}
 	return nil
 }
@@ -1701,7 +1709,7 @@ const file_protos_node_node_proto_rawDesc = "" +
 	"\x03rev\x18\x01 \x01(\v2\x16.fulcrum.node.RevisionR\x03rev\x12\x14\n" +
 	"\x05whole\x18\x02 \x01(\bR\x05whole\x12%\n" +
 	"\x04rows\x18\x03 \x03(\v2\x11.fulcrum.node.RowR\x04rows\"\x15\n" +
-	"\x13WatchMembersRequest\"\xaa\x02\n" +
+	"\x13WatchMembersRequest\"\xc4\x02\n" +
 	"\x04View\x12\x12\n" +
 	"\x04bloc\x18\x01 \x01(\tR\x04bloc\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -1714,7 +1722,8 @@ const file_protos_node_node_proto_rawDesc = "" +
 	"\x06synced\x18\t \x01(\bR\x06synced\x12.\n" +
 	"\amembers\x18\n" +
 	" \x03(\v2\x14.fulcrum.node.MemberR\amembers\x12(\n" +
-	"\x05hints\x18\v \x03(\v2\x12.fulcrum.node.HintR\x05hints\"v\n" +
+	"\x05hints\x18\v \x03(\v2\x12.fulcrum.node.HintR\x05hints\x12\x18\n" +
+	"\aevicted\x18\f \x03(\fR\aevicted\"v\n" +
 	"\x06Member\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\fR\x02id\x12\x12\n" +
 	"\x04addr\x18\x02 \x01(\tR\x04addr\x12\x10\n" +
