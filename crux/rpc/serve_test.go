@@ -251,7 +251,7 @@ func TestRevocationClosesLiveConnections(t *testing.T) {
 			w.policy.Allow("client", "galumph2", false)
 			w.rings[1].PolicyChanged()
 		},
-		"node evicted": func(w *world) { w.members.Set(w.all[1].ID, w.all[1]) },
+		"node evicted": func(w *world) { w.members.Evict(w.all[0].ID) },
 		"key revoked":  func(w *world) { revokeNode(w, 0) },
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -315,7 +315,7 @@ func TestRevocationRaisesTheGenerationAndSilencesTheOldKey(t *testing.T) {
 	wantKind(t, err, crux.Denied)
 }
 
-func TestEvictedNodeIsRefusedAndSilentOneIsNot(t *testing.T) {
+func TestEvictedNodeIsRefusedAndOneThatIsMissingIsNot(t *testing.T) {
 	t.Parallel()
 	p := newPair(t)
 	cert := clientCert(t, p.a, "client", p.to)
@@ -327,16 +327,23 @@ func TestEvictedNodeIsRefusedAndSilentOneIsNot(t *testing.T) {
 			return p.b.last.Version == p.members.View().Version
 		})
 	}
-	silent := p.am
-	silent.State = crux.Lost
-	show(silent, p.bm)
-	show(p.bm)
-	if _, err := p.server().AdmitClient(ctx, cert, p.to); err != nil {
-		t.Fatal("a node that fell silent was refused:", err)
+	fired := p.b.Revoked()
+	for what, s := range map[string]crux.MemberState{"fell silent": crux.Lost, "left, or is in another flock,": crux.Alive} {
+		a := p.am
+		a.State = s
+		show(a, p.bm)
+		show(p.bm)
+		if _, err := p.server().AdmitClient(ctx, cert, p.to); err != nil {
+			t.Fatalf("a node that %s was refused: %v", what, err)
+		}
+	}
+	select {
+	case <-fired:
+		t.Fatal("connections are checked again though nobody was evicted")
+	default:
 	}
 	show(p.am, p.bm)
-	fired := p.b.Revoked()
-	p.members.Set(p.bm.ID, p.bm)
+	p.members.Evict(p.am.ID)
 	select {
 	case <-fired:
 	case <-time.After(10 * time.Second):

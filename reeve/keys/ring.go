@@ -205,9 +205,10 @@ func (r *Ring) fireLocked() {
 	r.revoked = make(chan struct{})
 }
 
-// observe learns who is a member. One that was alive and is missing from the
-// whole list of the same flock was sent away; one that had fallen silent before
-// is remembered for a while, because its services may outlive it.
+// observe learns who is a member, and who was evicted: that counts in whatever
+// flock this node is next, until there the other is a member again. Who is missing
+// otherwise has left, is in another flock or has fallen silent; it is remembered
+// for a while, because its services may outlive it.
 func (r *Ring) observe(v *crux.View) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -215,16 +216,14 @@ func (r *Ring) observe(v *crux.View) {
 	fire := false
 	if p := r.last; p != nil && p.Flock == v.Flock && p.Synced && v.Synced {
 		for _, m := range p.Members {
-			if _, still := v.Member(m.ID); still {
-				continue
-			}
-			if m.State != crux.Alive {
+			if _, still := v.Member(m.ID); !still {
 				r.silent[m.ID] = now.Add(silentGrace)
-				continue
 			}
-			r.evicted[m.ID] = true
-			fire = true
 		}
+	}
+	for _, id := range v.Evicted {
+		fire = fire || !r.evicted[id]
+		r.evicted[id] = true
 	}
 	for _, m := range v.Members {
 		delete(r.evicted, m.ID)

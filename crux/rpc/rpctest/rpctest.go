@@ -165,6 +165,19 @@ func (m *Members) Set(self crux.NodeID, all ...crux.Member) {
 	})
 }
 
+// Evict takes a member off the view, as an operator's eviction does. Set takes it
+// back.
+func (m *Members) Evict(id crux.NodeID) {
+	m.c.update(func(old *crux.View) *crux.View {
+		v := *old
+		v.Version++
+		v.Members = slices.DeleteFunc(slices.Clone(v.Members), func(o crux.Member) bool { return o.ID == id })
+		v.Evicted = append(slices.Clone(v.Evicted), id)
+		slices.SortFunc(v.Evicted, crux.NodeID.Compare)
+		return &v
+	})
+}
+
 // View is the view set last.
 func (m *Members) View() *crux.View {
 	v, _ := m.c.get()
