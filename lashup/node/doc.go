@@ -9,11 +9,12 @@
 //
 // # Who is spoken to
 //
-// The flock's members, and nobody else. A member that leaves the list of the
-// flock that it was last seen in is gone: its links are closed and its card is
-// forgotten. One that is merely in another flock now, because the flock was
-// divided or this node's fulcrum has started anew, stays for a day: flock decides
-// who is a member, and lashup who is alive (roster.go).
+// The flock's members, and nobody else. One that an operator removes is gone at
+// once: its links are closed and its card is forgotten. One that the whole list of
+// the flock that it was last seen in lacks is gone a minute later, for it may be
+// back before, and one that is in another flock now, because the flock was divided
+// or this node's fulcrum has started anew, a day later: flock decides who is a
+// member, and lashup who is alive (roster.go).
 //
 // The process at the other end of a link is proved by TLS to be an instance of the
 // same API on the node that it is taken for; the first frame of each side is its

@@ -11,7 +11,8 @@ const (
 	// followPause is the least time between two lists that the machine is given:
 	// while ten thousand nodes start, the registry changes all the time.
 	followPause = 50 * time.Millisecond
-	// followEvery is how often the list is looked at where nothing has changed.
+	// followEvery is how often the list is looked at where nothing has changed, and
+	// nobody is missing from it.
 	followEvery = 10 * time.Minute
 )
 
@@ -23,7 +24,7 @@ func (n *Node) follow() {
 	rows := n.cfg.Network.Registry().Watch(ctx, crux.Selector{Horde: n.cfg.Network.Horde(), API: n.cfg.Inst.API()})
 	var snapshot crux.Snapshot
 	for {
-		again := n.cfg.Clock.After(followEvery)
+		again := n.cfg.Clock.After(n.nextMeet())
 		select {
 		case _, ok := <-views:
 			if !ok {
@@ -50,6 +51,13 @@ func (n *Node) follow() {
 			return
 		}
 	}
+}
+
+// nextMeet is how long nothing need be done where nothing changes.
+func (n *Node) nextMeet() time.Duration {
+	n.rosterMu.Lock()
+	defer n.rosterMu.Unlock()
+	return n.roster.next(n.now(), followEvery)
 }
 
 // members tells the machine of the flock's members. Who is gone is cut off and

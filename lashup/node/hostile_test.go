@@ -259,7 +259,7 @@ func TestWhoIsEvictedIsCutOff(t *testing.T) {
 	t.Parallel()
 	w := form(t, 4)
 	out := w.all[3]
-	w.members.Set(w.all[0].member.ID, w.list()[:3]...)
+	w.members.Evict(out.member.ID)
 	for _, h := range w.all[:3] {
 		eventually(t, "it to be forgotten", func() bool {
 			var linked bool

@@ -125,10 +125,11 @@ func encodeRows(rows []*route.Adjacency) (out [][]byte) {
 	return out
 }
 
-// restore takes in the members that the process before knew.
+// restore takes in the members that the process before knew. Those that are missing
+// are waited for anew.
 func (r *roster) restore(list []formerMember) {
 	for _, m := range list {
-		r.held[crux.NodeIDOf(m.Key)] = &held{m.Key, m.Flock, -m.Ago}
+		r.held[crux.NodeIDOf(m.Key)] = &held{key: m.Key, flock: m.Flock, at: -m.Ago}
 	}
 }
 

@@ -14,9 +14,10 @@ import (
 
 // View is how the members fare, as this node sees them. It is immutable.
 type View struct {
-	Members        []Member // by ID
-	Isolated       bool     // this node reaches nobody
-	CutFromMasters bool     // there are masters, and it reaches none of them
+	Members        []Member      // by ID
+	Evicted        []crux.NodeID // ascending: whom an operator removed; no members
+	Isolated       bool          // this node reaches nobody
+	CutFromMasters bool          // there are masters, and it reaches none of them
 }
 
 // Member is how one fares.
@@ -61,7 +62,7 @@ func (c *core) look() *View {
 	p, table := c.n.people.Load(), c.m.Table()
 	tree, neighbours := table.Tree(c.n.id), c.m.Neighbours()
 	losers := c.losers()
-	v := &View{Isolated: c.isolated, CutFromMasters: len(p.masters) > 0}
+	v := &View{Evicted: p.evicted, Isolated: c.isolated, CutFromMasters: len(p.masters) > 0}
 	for _, id := range slices.SortedFunc(maps.Keys(p.keys), crux.NodeID.Compare) {
 		m := Member{ID: id, Since: c.n.start, Distance: tree.Distance(id), Master: p.masters[id]}
 		m.State, m.Why = c.m.State(id)

@@ -87,7 +87,7 @@ type Ring struct {
 	mu      sync.Mutex
 	floors  map[floorKey]uint32
 	evicted map[crux.NodeID]bool
-	silent  map[crux.NodeID]time.Time // until when a member that fell silent is still known
+	silent  map[crux.NodeID]time.Time // until when a member that is missing is still known
 	last    *crux.View
 	revoked chan struct{}
 
