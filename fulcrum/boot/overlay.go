@@ -2,6 +2,7 @@ package boot
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"fulcrum.example/crux"
@@ -47,44 +48,77 @@ func overlay(units []crux.UnitStatus, own crux.Unit) (start bool, stop []crux.Un
 	return start, stop
 }
 
-// How long the flock is to be calm before the built-in children start, and how
-// long that is waited for.
+// When the built-in children start: once the flock has been calm for calmFor, or
+// after calmMost; then within startEach for each member, so that those of a large
+// bloc do not all ask the same at once; and while this machine is starved, as when
+// it runs many nodes, not before starvedMost is over.
 const (
-	calmFor  = 500 * time.Millisecond
-	calmMost = 3 * time.Second
+	calmFor     = 500 * time.Millisecond
+	calmMost    = 3 * time.Second
+	startEach   = 20 * time.Millisecond
+	startMost   = time.Second
+	starvedMost = 5 * time.Second
+	// A timer of sampleFor that is late by starvedBy says that it is.
+	sampleFor = 20 * time.Millisecond
+	starvedBy = 10 * time.Millisecond
 )
 
+// awaitTurn waits until it is time for the built-in children to start. When many
+// nodes start at once they find each other in a second or so, and what is built on
+// the flock then begins with all of them, once.
+func (n *Node) awaitTurn(ctx context.Context) {
+	members := n.awaitCalm(ctx)
+	pause(ctx, rand.N(min(time.Duration(members)*startEach, startMost)))
+	for end := time.Now().Add(starvedMost); starved(ctx) && time.Now().Before(end); {
+		pause(ctx, 5*sampleFor+rand.N(10*sampleFor))
+	}
+}
+
 // awaitCalm waits until this node's flock has been the same for a while: with a
-// leader, a whole list, and as many members. When many nodes start at once they find each other in a second
-// or so, and what is built on the flock then begins with all of them, once.
-func (n *Node) awaitCalm(ctx context.Context) {
+// leader, a whole list, and as many members. It says how many.
+func (n *Node) awaitCalm(ctx context.Context) (members int) {
 	ctx, cancel := context.WithTimeout(ctx, calmMost)
 	defer cancel()
 	var flock crux.FlockID
-	members := 0
 	var calm <-chan time.Time
+	members = 1
 	views := n.flock.Watch(ctx)
 	for {
 		select {
 		case v, ok := <-views:
 			switch {
 			case !ok:
-				return // it has taken too long
+				return members // it has taken too long
 			case !v.Synced || v.Leader.IsZero():
 				flock, calm = crux.FlockID{}, nil
 			case v.Flock != flock || len(v.Members) != members:
 				flock, members, calm = v.Flock, len(v.Members), time.After(calmFor)
 			}
 		case <-calm:
-			return
+			return members
 		}
+	}
+}
+
+// starved says whether this process does not get the processor when it wants to.
+func starved(ctx context.Context) bool {
+	begun := time.Now()
+	pause(ctx, sampleFor)
+	return ctx.Err() == nil && time.Since(begun) > sampleFor+starvedBy
+}
+
+// pause waits, but not longer than ctx.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
 	}
 }
 
 // runChildren keeps the built-in children running, or what overlays them, until
 // ctx ends.
 func (n *Node) runChildren(ctx context.Context) {
-	n.awaitCalm(ctx)
+	n.awaitTurn(ctx)
 	for range n.picket.Watch(ctx) {
 		for _, inst := range n.cfg.Children {
 			own := childUnit(inst)

@@ -51,6 +51,8 @@ const (
 	// publishGap is the least time between two adjacencies that bring no bad
 	// news: changes that come together are published together.
 	publishGap    = 50 * time.Millisecond
+	startGap      = 300 * time.Millisecond // the same in the first while, when each link is one of many
+	startFor      = 5 * time.Second
 	gapPerUpdate  = 5 * time.Millisecond // more for each adjacency of others of late
 	maxPublishGap = time.Second
 	// A neighbour that answers pings may be without a link for mendLimit before
@@ -79,6 +81,9 @@ const (
 	// it their neighbour.
 	backWithin = 500 * time.Millisecond
 	maxBack    = 64
+	// comesWithin is how long a node that was never up has to come by itself: it
+	// may be just starting.
+	comesWithin = 2 * time.Second
 	// underWay is how long an adjacency may take to everybody: one that comes
 	// later was published after what is known by now.
 	underWay = time.Second

@@ -40,6 +40,9 @@ func (m *Machine) sign(from crux.NodeID) {
 		return
 	}
 	at := m.now + time.Duration(m.rand.Int64N(int64(backWithin)))
+	if _, ok := m.fallen[from]; !ok {
+		at += comesWithin
+	}
 	m.back = append(m.back, returning{from, at})
 	m.backAt = min(m.backAt, at)
 }

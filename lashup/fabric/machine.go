@@ -18,13 +18,14 @@ const never = time.Duration(math.MaxInt64)
 // Machine is one node's fabric. Its state is divided by subject, each in the
 // file of that name.
 type Machine struct {
-	cfg  Config
-	id   crux.NodeID
-	rand *rand.Rand
-	now  time.Duration
-	due  time.Duration // when the next Tick was asked for
-	at   dues
-	out  Ready
+	cfg     Config
+	id      crux.NodeID
+	rand    *rand.Rand
+	now     time.Duration
+	started time.Duration // when Start was called; before all times: it went on from another
+	due     time.Duration // when the next Tick was asked for
+	at      dues
+	out     Ready
 
 	overlay *overlay.Machine
 	detect  *detect.Machine
@@ -63,6 +64,7 @@ type Machine struct {
 	// heal.go
 	back   []returning
 	backAt time.Duration
+	fallen map[crux.NodeID]struct{} // members that were up and are not
 
 	saveAt   time.Duration
 	saveSoon bool
@@ -103,9 +105,9 @@ func Resume(cfg Config, table *route.Table, list *Members, now time.Duration) *M
 func newMachine(cfg Config, now time.Duration) *Machine {
 	id := cfg.Card.Node
 	return &Machine{
-		cfg: cfg, id: id, rand: cfg.Rand, now: now, due: never, clock: cfg.Clock,
+		cfg: cfg, id: id, rand: cfg.Rand, now: now, started: now - startFor, due: never, clock: cfg.Clock,
 		own:   &route.Adjacency{Node: id, Epoch: cfg.Card.Epoch, Card: cfg.Card},
-		links: map[crux.NodeID]*link{}, evicted: map[crux.NodeID]struct{}{}, mendAt: never, published: now - publishGap, publishAt: never,
+		links: map[crux.NodeID]*link{}, evicted: map[crux.NodeID]struct{}{}, fallen: map[crux.NodeID]struct{}{}, mendAt: never, published: now - publishGap, publishAt: never,
 		asked: map[uint64]crux.NodeID{}, askAt: never, backAt: never, saveAt: now + saveFirst,
 	}
 }
@@ -132,6 +134,7 @@ func (m *Machine) assemble(now time.Duration) {
 // Start publishes the first adjacency and looks for the nodes that were saved.
 func (m *Machine) Start(now time.Duration) Ready {
 	m.begin(now)
+	m.started = m.now
 	m.overlaid(m.overlay.Known(m.now, m.cfg.Saved))
 	m.news, m.urgent = true, true
 	return m.end()
@@ -228,7 +231,11 @@ func (m *Machine) settle() {
 		switch ev[i].To {
 		case route.Down:
 			lost = lost || ev[i].Why != route.Left
+			if ev[i].From == route.Up {
+				m.fallen[ev[i].Node] = struct{}{}
+			}
 		case route.Up:
+			delete(m.fallen, ev[i].Node)
 			m.overlaid(m.overlay.Allow(m.now, ev[i].Node))
 		}
 	}

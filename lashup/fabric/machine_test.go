@@ -265,7 +265,7 @@ func TestTheStoreTalksToNeighbours(t *testing.T) {
 func TestGoodNewsIsPublishedTogether(t *testing.T) {
 	b := newBloc(t, 1)
 	x := b.nodes[0]
-	b.run(100 * ms)
+	b.run(startFor + time.Second)
 	clock := x.m.Clock()
 	for range 20 {
 		x.m.news = true

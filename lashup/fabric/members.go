@@ -105,6 +105,7 @@ func (m *Machine) evict() {
 		m.dirty = true
 		m.clearCut(id)
 		m.table.Forget(id)
+		delete(m.fallen, id)
 		m.at.table = 0
 		if len(m.evicted) < maxEvicted {
 			m.evicted[id] = struct{}{}

@@ -43,7 +43,11 @@ func (m *Machine) uprooted() bool {
 // news. It is longer while all others publish, too, as when a bloc starts: then
 // each would be out of date at once.
 func (m *Machine) gap() time.Duration {
-	return min(publishGap+time.Duration(m.churn.rate(m.now))*gapPerUpdate, maxPublishGap)
+	d := publishGap
+	if m.now < m.started+startFor {
+		d = startGap
+	}
+	return min(d+time.Duration(m.churn.rate(m.now))*gapPerUpdate, maxPublishGap)
 }
 
 // churn is how many adjacencies have come of late: it halves each second.

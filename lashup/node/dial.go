@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"net"
+	"net/netip"
 	"time"
 
 	"fulcrum.example/crux"
@@ -17,6 +18,9 @@ const (
 	// dialCard bounds a dial to where the known card says, while there is a row
 	// of the registry to try, too.
 	dialCard = 2 * time.Second
+	// whereMost is how long a dial waits to learn where the node is: its neighbours
+	// may name it before the registry does.
+	whereMost = time.Second
 	// prefaceMost bounds the exchange of cards on a new stream.
 	prefaceMost = 2 * time.Second
 	// maxCard bounds the first frame.
@@ -28,15 +32,12 @@ const (
 // connect makes a link to a node: by its card, or by the one that it shows at the
 // address of its row in the registry.
 func (n *Node) connect(ctx context.Context, id crux.NodeID) (*link, error) {
-	p := n.people.Load()
-	known, rows := n.pairs.Card(id), p.rows[id]
+	known, rows, err := n.where(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	var failed error
-	switch {
-	case p.keys[id] == nil:
-		return nil, crux.Errorf("dial", crux.NotFound, "node %s is no member", id)
-	case known == nil && len(rows) == 0:
-		return nil, crux.Errorf("dial", crux.NotFound, "it is not known where node %s is", id)
-	case known != nil:
+	if known != nil {
 		bounded, cancel := context.WithTimeout(ctx, dialCard)
 		defer cancel()
 		l, err := n.dialCard(bounded, known)
@@ -60,6 +61,33 @@ func (n *Node) connect(ctx context.Context, id crux.NodeID) (*link, error) {
 		}
 	}
 	return nil, failed
+}
+
+// where gives the card of a node, or where to ask for it, or both. If nothing of
+// it is known yet it waits for that.
+func (n *Node) where(ctx context.Context, id crux.NodeID) (*route.Card, []netip.AddrPort, error) {
+	const op = "dial"
+	var late <-chan time.Time
+	for {
+		news := n.news.wait()
+		p := n.people.Load()
+		known, rows := n.pairs.Card(id), p.rows[id]
+		switch {
+		case p.keys[id] == nil:
+			return nil, nil, crux.Errorf(op, crux.NotFound, "node %s is no member", id)
+		case known != nil || len(rows) > 0:
+			return known, rows, nil
+		case late == nil:
+			late = n.cfg.Clock.After(whereMost)
+		}
+		select {
+		case <-news:
+		case <-late:
+			return nil, nil, crux.Errorf(op, crux.NotFound, "it is not known where node %s is", id)
+		case <-ctx.Done():
+			return nil, nil, crux.Wrap(op, ctx.Err())
+		}
+	}
 }
 
 // dialCard makes a link to where a card says.

@@ -31,6 +31,7 @@ type Node struct {
 	pairs    *packet.Pairs
 
 	people     atomic.Pointer[people]
+	news       bell // people and cards
 	verified   verified
 	ahead      ahead
 	greetings  greetings
@@ -120,6 +121,7 @@ func (n *Node) meet(s crux.Snapshot) (p *people, gone []crux.NodeID, same bool) 
 	defer n.rosterMu.Unlock()
 	p, gone, same = n.roster.update(n.now(), n.cfg.Network.Members().View(), s)
 	n.people.Store(p)
+	n.news.ring()
 	return p, gone, same
 }
 
@@ -151,7 +153,13 @@ func (n *Node) machine(before *state) (*fabric.Machine, error) {
 }
 
 // learn takes in a verified card; false: a newer one is known.
-func (n *Node) learn(c *route.Card) bool { return n.pairs.Learn(c) }
+func (n *Node) learn(c *route.Card) bool {
+	if !n.pairs.Learn(c) {
+		return false
+	}
+	n.news.ring()
+	return true
+}
 
 // now is the time since the node's start, by the monotonic clock.
 func (n *Node) now() time.Duration { return n.cfg.Clock.Now().Sub(n.start) }

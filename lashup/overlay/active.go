@@ -160,12 +160,17 @@ func (m *Machine) onDisconnect(l *link, msg *Disconnect) {
 	if was != active {
 		return
 	}
-	if m.free(msg.Try) {
+	tried := m.free(msg.Try)
+	if tried {
 		m.dial(msg.Try, askLow)
-		m.lost(1)
-	} else {
-		m.lost(lossTries)
 	}
+	// Who lets a neighbour go has none too few, and most others have not either: a
+	// walk finds one with room for less than it costs to be refused.
+	tries := lossTries
+	if tried || len(m.active) > 1 {
+		tries = 0
+	}
+	m.lost(tries)
 }
 
 // free says whether a node could be dialled.

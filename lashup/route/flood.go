@@ -144,7 +144,7 @@ func (a *Adjacency) withCard(c *Card) *Adjacency {
 // on if it should. One that a pull asked for is free; any other, the neighbour
 // pays for.
 func (g *Gossip) accept(l *link, a *Adjacency, flood, free bool) bool {
-	if a.Node != g.t.self && !g.cfg.Allowed(a.Node) || !free && !g.afford(l, 1) {
+	if a.Node != g.t.self && !g.allowed(a.Node) || !free && !g.afford(l, 1) {
 		return false
 	}
 	if !g.cfg.Verify(a) {
@@ -169,8 +169,8 @@ func (g *Gossip) accept(l *link, a *Adjacency, flood, free bool) bool {
 		return false
 	}
 	g.updated(old, a)
-	g.churn.add(g.now)
 	if flood {
+		g.churn.add(g.now)
 		g.floodOn(change{i: g.t.ix.find(a.Node), have: 1 << l.slot, bare: sameCard(old, a)}, g.hold(old, a))
 	}
 	return true

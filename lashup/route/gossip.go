@@ -49,12 +49,12 @@ type GossipStats struct {
 
 // Times and bounds of gossip.
 const (
-	holdNews    = 5 * time.Millisecond   // so long changes gather, if nobody's life depends on them
-	holdMost    = 150 * time.Millisecond // the same while there are very many
-	holdEach    = time.Millisecond       // more for each change of late
-	churnHalf   = time.Second            // in which half of those are forgotten
-	digestEvery = 10 * time.Second       // ± half
-	pullOver    = time.Second            // without an answer
+	holdNews    = 5 * time.Millisecond  // so long changes gather, if nobody's life depends on them
+	holdMost    = 50 * time.Millisecond // the same while there are very many
+	holdEach    = time.Millisecond      // more for each change of late
+	churnHalf   = time.Second           // in which half of those are forgotten
+	digestEvery = 10 * time.Second      // ± half
+	pullOver    = time.Second           // without an answer
 	pullLater   = 150 * time.Millisecond
 	pullAgain   = 5 * time.Second       // after a pull, unless the neighbour says by itself that it has news
 	tellAfter   = 60 * time.Millisecond // a pull, and what floods now has arrived
@@ -69,18 +69,19 @@ const (
 // links but those that have it. Digests find what a flood missed, when a link
 // comes up and now and then. One goroutine owns it.
 type Gossip struct {
-	cfg   GossipConfig
-	t     *Table
-	now   time.Duration
-	out   GossipReady
-	stats GossipStats
-	links []*link // by slot; nil: free
-	queue pending
-	rates rates
-	churn churn
-	asked []crux.NodeID // by Want, for news that came bare
-	pull  pulling
-	next  time.Duration // the periodic digest
+	cfg       GossipConfig
+	t         *Table
+	now       time.Duration
+	out       GossipReady
+	stats     GossipStats
+	links     []*link // by slot; nil: free
+	queue     pending
+	rates     rates
+	churn     churn
+	asked     []crux.NodeID // by Want, for news that came bare
+	pull      pulling
+	strangers bool          // rows were left out of late that Allowed did not admit
+	next      time.Duration // the periodic digest
 
 	served *limit.Peers // bytes of repair
 	work   *limit.Peers // see workRate
@@ -175,11 +176,22 @@ func (g *Gossip) Receive(now time.Duration, peer crux.NodeID, m Message) GossipR
 	return g.end()
 }
 
-// Compare compares tables with all neighbours again: Allowed admits others now.
+// Compare compares tables with all neighbours again if rows were left out that
+// Allowed did not admit: it admits others now.
 func (g *Gossip) Compare(now time.Duration) GossipReady {
 	g.begin(now)
-	g.tellAll(nil)
+	if g.strangers {
+		g.strangers = false
+		g.tellAll(nil)
+	}
 	return g.end()
+}
+
+// allowed says whether a node may have a row.
+func (g *Gossip) allowed(id crux.NodeID) bool {
+	ok := g.cfg.Allowed(id)
+	g.strangers = g.strangers || !ok
+	return ok
 }
 
 // Tick does what is due.

@@ -11,6 +11,7 @@ import (
 // Times of probes.
 const (
 	probeFirst   = 500 * time.Millisecond // after a loss
+	probeNew     = 2 * time.Second        // after contacts were named: they may come by themselves
 	probeAlone   = 5 * time.Second        // the longest gap while no contact node is up
 	probeContact = 30 * time.Second       // the longest gap while some are
 	probeLeast   = 30 * time.Second       // the longest gap to the others, at least
@@ -42,21 +43,21 @@ type schedule struct {
 func NewHealer(t *Table, r *rand.Rand, now time.Duration) *Healer {
 	h := &Healer{t: t, rand: r}
 	h.lost.at = never
-	h.restart(&h.contact, now)
+	h.restart(&h.contact, now, probeNew)
 	return h
 }
 
 // Contacts sets the contact nodes: those that a new node begins with.
 func (h *Healer) Contacts(now time.Duration, ids []crux.NodeID) {
 	h.contacts = slices.DeleteFunc(slices.Clone(ids), func(id crux.NodeID) bool { return id == h.t.self })
-	h.restart(&h.contact, now)
+	h.restart(&h.contact, now, probeNew)
 }
 
 // Lost tells of nodes that became unreachable: probes begin again at the first
 // rate.
 func (h *Healer) Lost(now time.Duration) {
-	h.restart(&h.lost, now)
-	h.restart(&h.contact, now)
+	h.restart(&h.lost, now, probeFirst)
+	h.restart(&h.contact, now, probeFirst)
 }
 
 // NextTick is when the next probe is due.
@@ -108,8 +109,8 @@ func (h *Healer) anyLost() (id crux.NodeID, ok bool) {
 	return id, false
 }
 
-func (h *Healer) restart(s *schedule, now time.Duration) {
-	s.gap = probeFirst
+func (h *Healer) restart(s *schedule, now, first time.Duration) {
+	s.gap = first
 	if at := now + h.jitter(s.gap); s.at <= now || s.at > at {
 		s.at = at
 	}

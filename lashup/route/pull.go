@@ -158,7 +158,7 @@ func (g *Gossip) lacks(s Stamp) bool {
 	if t, ok := g.t.tombs[s.Node]; ok && !a.Newer(&Adjacency{Epoch: t.Epoch, Clock: t.Clock}) {
 		return false
 	}
-	return s.Node == g.t.self || g.cfg.Allowed(s.Node)
+	return s.Node == g.t.self || g.allowed(s.Node)
 }
 
 // sendWant asks for the next rows that are still missing, or ends the pull.
