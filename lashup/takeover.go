@@ -10,6 +10,16 @@ import (
 	"fulcrum.example/lashup/store"
 )
 
+const (
+	// followLittle is how many lines may be left to read while nobody takes writes:
+	// a few milliseconds' work.
+	followLittle = 500
+	// followMost is how often the owner's files are read ahead at most. Each time
+	// takes as long as what came during the one before, so only an owner that writes
+	// faster than that is never caught up with.
+	followMost = 12
+)
+
 // taken is a core that takes over from another process.
 type taken struct {
 	*core
@@ -31,13 +41,16 @@ func (t *taken) prepare(ctx context.Context, o offer) (err error) {
 	if t.opening, err = t.prepareStore(); err != nil {
 		return err
 	}
-	// What came while the first was read is little.
-	for range 2 {
-		if err := t.opening.Follow(); err != nil {
+	for range followMost {
+		n, err := t.opening.Follow()
+		if err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
 			return crux.Wrap("take over", ctx.Err())
+		}
+		if n <= followLittle {
+			break
 		}
 	}
 	return nil

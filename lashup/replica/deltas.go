@@ -1,6 +1,8 @@
 package replica
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"slices"
 
@@ -94,63 +96,123 @@ func (r *Replica) wholeInstead(line string) []string {
 
 // loadedDelta is a delta as its line has it.
 type loadedDelta struct {
-	n     uint64
-	gen   uint16
-	proof *loadedProof
-	state []byte
+	n      uint64
+	gen    uint16
+	proof  *loadedProof
+	state  []byte
+	line   []byte // all of it
+	joined bool   // it is part of what is indexed
 }
 
-func (r *Replica) loadDelta(line string, in *reader) bool {
+// loadedDeltas are the deltas of a key, while the disk is being read.
+type loadedDeltas struct {
+	list  []loadedDelta // by number
+	base  loadedKey     // the key's own line, if what is indexed was made of it and them
+	proof *loadedProof  // of what is indexed: the latest of those that the lines have
+	cut   bool          // one that was joined says something else now, or has gone
+}
+
+// find gives where the delta of a number is, or would be.
+func (d *loadedDeltas) find(n uint64) (int, bool) {
+	return slices.BinarySearchFunc(d.list, n, func(x loadedDelta, n uint64) int { return cmp.Compare(x.n, n) })
+}
+
+// reset says that nothing of the key is indexed.
+func (d *loadedDeltas) reset() {
+	d.base, d.proof, d.cut = loadedKey{}, nil, false
+	for i := range d.list {
+		d.list[i].joined = false
+	}
+}
+
+func (r *Replica) loadDelta(line string, value []byte) bool {
+	value = slices.Clone(value)
+	in := newReader(value)
 	key, n, ok := keyOfDelta(line)
 	gen := in.Uvarint()
-	d := loadedDelta{n: n, gen: uint16(gen), proof: in.loadedProof()}
-	d.state = slices.Clone(in.rest())
+	x := loadedDelta{n: n, gen: uint16(gen), proof: in.loadedProof(), line: value}
+	x.state = in.rest()
 	where, known := placeOf(key)
-	if !in.Done() || !ok || !known || gen >= 1<<16 || where.volatile || (d.proof == nil) != where.owner.IsZero() {
+	if !in.Done() || !ok || !known || gen >= 1<<16 || where.volatile || (x.proof == nil) != where.owner.IsZero() {
 		return false
 	}
-	r.load.deltas[key] = append(r.load.deltas[key], d)
+	d := r.load.deltas[key]
+	if d == nil {
+		d = &loadedDeltas{}
+		r.load.deltas[key] = d
+	}
+	switch i, found := d.find(n); {
+	case !found:
+		d.list = slices.Insert(d.list, i, x)
+	case bytes.Equal(d.list[i].line, value):
+		return true // it was copied
+	default:
+		d.cut = d.cut || d.list[i].joined
+		d.list[i] = x
+	}
+	r.load.stirred[key] = true
 	return true
 }
 
-// joinDeltas joins the deltas of a record into its state. Those that are left over
-// from before it was written as a whole are deleted.
-func (r *Replica) joinDeltas(rec *record, s *crdt.State) bool {
-	list := r.load.deltas[rec.key]
-	if len(list) == 0 {
-		return true
+func (r *Replica) unloadDelta(line string) {
+	key, n, _ := keyOfDelta(line)
+	d := r.load.deltas[key]
+	if d == nil {
+		return
 	}
-	delete(r.load.deltas, rec.key)
-	slices.SortFunc(list, func(a, b loadedDelta) int {
-		if a.n < b.n {
-			return -1
-		}
-		return 1
-	})
-	log := deltaLog{first: list[0].n, next: list[len(list)-1].n + 1}
-	for _, d := range list {
-		if d.gen != rec.gen {
+	if i, found := d.find(n); found {
+		d.cut = d.cut || d.list[i].joined
+		d.list = slices.Delete(d.list, i, i+1)
+		r.load.stirred[key] = true
+	}
+}
+
+// joinAll joins the deltas into the state of the key's own line, but for those of
+// another generation: they are left over from before it was written as a whole.
+func (d *loadedDeltas) joinAll(gen uint16, s *crdt.State) error {
+	for i := range d.list {
+		d.list[i].joined = false
+	}
+	more, _, err := d.more(gen)
+	for _, x := range more {
+		s.Join(x)
+	}
+	d.cut = false
+	return err
+}
+
+// more reads those that are not joined yet, which count as joined then, and gives
+// what they have seen.
+func (d *loadedDeltas) more(gen uint16) (list []*crdt.State, seen crdt.Context, err error) {
+	for i := range d.list {
+		x := &d.list[i]
+		if x.joined {
 			continue
 		}
-		delta, err := crdt.Decode(d.state)
-		if err != nil {
-			return false
+		x.joined = true
+		if x.gen != gen {
+			continue
 		}
-		s.Join(delta)
-		log.bytes += len(d.state)
-		if p := r.load.proofs[rec]; p != nil && d.proof.mark.Compare(p.mark) > 0 {
-			r.load.proofs[rec] = d.proof
+		s, err := crdt.Decode(x.state)
+		if err != nil {
+			return nil, seen, err
+		}
+		list = append(list, s)
+		seen.Union(s.Context())
+		if d.proof != nil && x.proof.mark.Compare(d.proof.mark) > 0 {
+			d.proof = x.proof
 		}
 	}
-	r.logs[rec] = log
-	return true
+	return list, seen, nil
 }
 
-// dropDeltas deletes deltas of keys that are not there.
-func (r *Replica) dropDeltas() {
-	for key, list := range r.load.deltas {
-		for _, d := range list {
-			r.disk.lines = append(r.disk.lines, deltaLine(key, d.n))
+// log is what the deltas are on disk.
+func (d *loadedDeltas) log(gen uint16) deltaLog {
+	log := deltaLog{first: d.list[0].n, next: d.list[len(d.list)-1].n + 1}
+	for i := range d.list {
+		if d.list[i].gen == gen {
+			log.bytes += len(d.list[i].state)
 		}
 	}
+	return log
 }

@@ -61,6 +61,9 @@ func (r *Replica) line(key string) []byte {
 	return nil
 }
 
+// cardKeySize is the length of cardID.lineKey.
+const cardKeySize = len(crux.NodeID{}) + 8
+
 func (id cardID) lineKey() string {
 	return string(binary.BigEndian.AppendUint64(slices.Clone(id.node[:]), id.incarnation))
 }

@@ -2,6 +2,8 @@ package replica
 
 import (
 	"encoding/binary"
+	"maps"
+	"slices"
 	"time"
 
 	"fulcrum.example/crux"
@@ -40,16 +42,21 @@ func (r *Replica) exportVolatile(b []byte) []byte {
 	var list bundler
 	var cards []Card
 	whole := true
-	for _, own := range []bool{true, false} {
-		for rec := r.newest; rec != nil; rec = rec.older {
-			if !rec.is(recVolatile) || (ownerOf(rec.key) == r.self) != own {
-				continue
+	owners := slices.SortedFunc(maps.Keys(r.volatileKeys), crux.NodeID.Compare)
+	slices.SortStableFunc(owners, func(a, b crux.NodeID) int { return int(bit(b == r.self, 1)) - int(bit(a == r.self, 1)) })
+	for _, id := range owners {
+		r.below(namespace(id)+volatileElement+"\x00", func(rec *record) bool {
+			if !rec.is(recVolatile) {
+				return true
 			}
-			if whole = len(list.items) < maxItems; !whole {
-				break
+			if whole = len(list.items) < maxItems; whole {
+				list.add(Value{Key: rec.key, State: r.encoded(rec), Whole: true}, rec.proof)
+				cards = addCard(cards, rec.proof.batch)
 			}
-			list.add(Value{Key: rec.key, State: r.encoded(rec), Whole: true}, rec.proof)
-			cards = addCard(cards, rec.proof.batch)
+			return whole
+		})
+		if !whole {
+			break
 		}
 	}
 	sortCards(cards)
@@ -59,10 +66,11 @@ func (r *Replica) exportVolatile(b []byte) []byte {
 }
 
 // exportVersions appends the latest versions, newest first, and up to which
-// version others may have changed.
+// version others may have changed. Keys that have not changed since they were loaded
+// have the same version when they are loaded again.
 func (r *Replica) exportVersions(b []byte) []byte {
 	n, rec := 0, r.newest
-	for ; rec != nil && n < maxRecent; rec = rec.older {
+	for ; rec != nil && rec.version > loadedVersion && n < maxRecent; rec = rec.older {
 		n++
 	}
 	floor := r.floor
@@ -151,11 +159,12 @@ func (r *reader) early() early {
 	return e
 }
 
-// renumber gives records the versions that they had; those that are not listed have
-// none.
+// renumber gives records the versions that they had. Those that are not listed have
+// not changed after floor, and keep the version of what is loaded: no watch resumes
+// from before that.
 func (r *Replica) renumber(list []keyVersion, number, floor uint64) {
-	for rec := r.newest; rec != nil; rec = rec.older {
-		rec.version = 0
+	for rec := r.newest; rec != nil && rec.version > loadedVersion; rec = rec.older {
+		rec.version = loadedVersion // the volatile ones, which have just come
 	}
 	for i := len(list) - 1; i >= 0; i-- {
 		if rec := r.find(list[i].key); rec != nil {
@@ -164,5 +173,5 @@ func (r *Replica) renumber(list []keyVersion, number, floor uint64) {
 			r.link(rec)
 		}
 	}
-	r.number, r.floor = number, floor
+	r.number, r.floor = number, max(floor, loadedVersion)
 }

@@ -1,15 +1,16 @@
 package replica
 
 import (
+	"bytes"
+	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"fulcrum.example/crux"
 	"fulcrum.example/lashup/crdt"
 )
 
-// loadedProof is a proof as a line has it, until all cards have been read.
+// loadedProof is a proof as a line has it; its card may not have been read yet.
 type loadedProof struct {
 	mark         crdt.Mark
 	leaves, leaf int
@@ -35,12 +36,47 @@ func (r *reader) loadedProof() *loadedProof {
 	return p
 }
 
-// loading is what is known while lines are being read.
+func (p *loadedProof) equal(o *loadedProof) bool {
+	if p == nil || o == nil {
+		return p == o
+	}
+	return p.mark == o.mark && p.leaves == o.leaves && p.leaf == o.leaf && p.sig == o.sig && slices.Equal(p.path, o.path)
+}
+
+// loadedKey is what a key's own line says. Its record is in no index. Without a
+// value there is no such line, or not any more.
+type loadedKey struct {
+	rec   *record
+	proof *loadedProof
+}
+
+func (k loadedKey) gone() bool { return k.rec == nil || k.rec.enc == "" }
+
+func (k loadedKey) equal(o loadedKey) bool {
+	return k.rec.enc == o.rec.enc && k.rec.gen == o.rec.gen && k.proof.equal(o.proof)
+}
+
+// loading is what is known while lines are being read, and not yet, or not only, in
+// the indexes (index.go). Another process may own the disk meanwhile: nothing is
+// persisted before LoadDone.
 type loading struct {
-	proofs map[*record]*loadedProof
-	deltas map[string][]loadedDelta
-	list   []*record
-	seen   map[crux.NodeID]genContext
+	keys   []loadedKey              // to be indexed; of two of one key the later counts
+	deltas map[string]*loadedDeltas // by key
+	// stirred are keys whose deltas are others than those that are indexed.
+	stirred map[string]bool
+	// apart are keys that are in no index, for what they say cannot be read, or
+	// not proved yet.
+	apart map[string]loadedKey
+	seen  map[crux.NodeID]genContext
+	again bool // what is indexed does not hold any more, all of it
+	dead  bool // there are records among the tombstones that are none any more
+}
+
+func newLoading() *loading {
+	return &loading{
+		deltas: map[string]*loadedDeltas{}, stirred: map[string]bool{},
+		apart: map[string]loadedKey{}, seen: map[crux.NodeID]genContext{},
+	}
 }
 
 type genContext struct {
@@ -48,26 +84,35 @@ type genContext struct {
 	seen crdt.Context
 }
 
-// Load takes in a line of the disk, in any order; of two with one key the later
-// one counts. It is called before anything else. Corrupt: the line cannot be read;
-// it is left out, and what is missing is fetched from the neighbours.
+// Load takes in a line of the disk, in any order; of two with one key the later one
+// counts. A nil value takes the line back: it was deleted. It is called before
+// anything but Index. Corrupt: the line cannot be read; it is left out, and what is
+// missing is fetched from the neighbours.
 func (r *Replica) Load(key, value []byte) error {
 	if r.load == nil {
-		r.load = &loading{proofs: map[*record]*loadedProof{}, deltas: map[string][]loadedDelta{}, seen: map[crux.NodeID]genContext{}}
+		r.load = newLoading()
 	}
-	if len(key) > 0 && r.loadLine(key[0], string(key[1:]), newReader(value)) {
+	switch {
+	case len(key) == 0:
+	case value == nil:
+		r.unload(key[0], string(key[1:]))
 		return nil
+	case r.loadLine(key[0], string(key[1:]), value):
+		return nil
+	default:
+		r.unload(key[0], string(key[1:])) // what it said before does not count either
 	}
 	r.stats.Corrupt++
 	return crux.Errorf("read the store", crux.Corrupt, "the line %q with %d bytes cannot be read", key, len(value))
 }
 
-func (r *Replica) loadLine(kind byte, key string, in *reader) bool {
+func (r *Replica) loadLine(kind byte, key string, value []byte) bool {
+	in := newReader(value)
 	switch kind {
 	case lineKey:
 		return r.loadRecord(key, in)
 	case lineDelta:
-		return r.loadDelta(key, in)
+		return r.loadDelta(key, value)
 	case lineVector:
 		gen := in.Uvarint()
 		seen, err := crdt.DecodeContext(in.rest())
@@ -77,10 +122,10 @@ func (r *Replica) loadLine(kind byte, key string, in *reader) bool {
 		}
 		r.load.seen[crux.NodeID([]byte(key))] = genContext{uint16(gen), seen}
 	case lineCard:
-		if len(key) != 16 || in.Len() > MaxCard {
+		if len(key) != cardKeySize || in.Len() > MaxCard {
 			return false
 		}
-		r.cards[readCardID(key)] = &keptCard{data: slices.Clone(in.rest()), saved: true}
+		r.loadCard(readCardID(key), value)
 		return true
 	case lineSettle:
 		m := in.settled()
@@ -95,64 +140,114 @@ func (r *Replica) loadLine(kind byte, key string, in *reader) bool {
 		if !in.Done() {
 			return false
 		}
-		r.resync, r.gen = resync, uint16(gen[0])<<8|uint16(gen[1])
+		r.loadGen(resync, uint16(gen[0])<<8|uint16(gen[1]))
 	default:
 		return false
 	}
 	return in.Done()
 }
 
+// unload takes back what a line said.
+func (r *Replica) unload(kind byte, key string) {
+	switch kind {
+	case lineKey:
+		r.load.keys = append(r.load.keys, loadedKey{rec: &record{key: key}})
+	case lineDelta:
+		r.unloadDelta(key)
+	case lineVector:
+		if len(key) == len(crux.NodeID{}) {
+			delete(r.load.seen, crux.NodeID([]byte(key)))
+		}
+	case lineCard:
+		if len(key) == cardKeySize {
+			r.unloadCard(readCardID(key))
+		}
+	case lineSettle:
+		r.settle.base = Settled{}
+	case lineWords:
+		r.settle.vouched = nil
+	case lineGen:
+		r.loadGen(false, 0)
+	}
+}
+
 func (r *Replica) loadRecord(key string, in *reader) bool {
 	gen := in.Uvarint()
 	p := in.loadedProof()
 	where, ok := placeOf(key)
-	if in.Bad() || gen >= 1<<16 || !ok || where.volatile || !validKey(key) || (p == nil) != where.owner.IsZero() {
+	if in.Bad() || in.Len() == 0 || gen >= 1<<16 || !ok || where.volatile || !validKey(key) || (p == nil) != where.owner.IsZero() {
 		return false
 	}
-	rec := &record{key: key, version: r.number, gen: uint16(gen), enc: string(in.rest())}
-	r.load.list = append(r.load.list, rec)
-	if p != nil {
-		r.load.proofs[rec] = p
-	}
+	rec := &record{key: key, version: loadedVersion, gen: uint16(gen), enc: string(in.rest())}
+	r.load.keys = append(r.load.keys, loadedKey{rec, p})
 	return true
 }
 
-// loadKeys puts the records in order. Of two with one key the later one counts.
-func (r *Replica) loadKeys() {
-	list := r.load.list
-	slices.SortStableFunc(list, func(a, b *record) int { return strings.Compare(a.key, b.key) })
-	n := 0
-	for i, rec := range list {
-		if i+1 < len(list) && list[i+1].key == rec.key {
-			continue
-		}
-		list[n] = rec
-		n++
-		r.link(rec)
+// loadGen takes in a generation. Which keys are doomed may change by it, and nothing
+// that is indexed says of itself whether it is.
+func (r *Replica) loadGen(resync bool, gen uint16) {
+	if (r.resync || resync) && (r.resync != resync || r.gen != gen) {
+		r.load.again = true
 	}
-	r.keys.fill(list[:n])
+	r.resync, r.gen = resync, gen
 }
 
-// LoadDone ends the reading of the disk. The replica is ready then.
+// loadCard takes in a card. Cards count as saved while there is a line of them.
+func (r *Replica) loadCard(id cardID, data []byte) {
+	k := r.cards[id]
+	if k != nil && !bytes.Equal(k.data, data) {
+		r.load.again = r.load.again || k.refs > 0 // they were proved by another card
+		r.forgetBatches(id)
+		k.data = slices.Clone(data)
+	}
+	if k == nil {
+		k = &keptCard{data: slices.Clone(data)}
+		r.cards[id] = k
+	}
+	k.saved = true
+}
+
+// unloadCard takes a card back. It stays for as long as keys refer to it: those will
+// have changed too, on a disk that is in order.
+func (r *Replica) unloadCard(id cardID) {
+	if k := r.cards[id]; k != nil {
+		if k.saved = false; k.refs == 0 {
+			r.dropCard(id)
+		}
+	}
+}
+
+// dropCard forgets a card, and what was proved by it.
+func (r *Replica) dropCard(id cardID) {
+	delete(r.cards, id)
+	r.forgetBatches(id)
+}
+
+func (r *Replica) forgetBatches(id cardID) {
+	maps.DeleteFunc(r.batches, func(_ batchID, b *batch) bool { return b.cardID == id })
+}
+
+// LoadDone ends the reading of the disk, which is this replica's own from now on. The
+// replica is ready then. What Index has seen to costs nothing here.
 func (r *Replica) LoadDone(now time.Duration) Ready {
 	r.begin(now)
 	if r.load == nil {
-		r.load = &loading{}
+		r.load = newLoading()
 	}
-	for id, c := range r.load.seen {
-		if c.gen == r.gen {
-			r.durable.replace(id, c.seen)
-			for s := range c.seen.All() {
-				r.incarnations[id] = max(r.incarnations[id], s.Hi.Incarnation)
-			}
-		}
+	r.index()
+	if r.cardsMissing() {
+		r.load.again = true
+		r.index()
 	}
-	r.loadKeys()
-	r.loadIndex()
-	r.dropDeltas()
+	r.loadVectors()
+	r.dropUnread()
 	for id, k := range r.cards {
-		if k.refs == 0 {
+		switch {
+		case k.refs == 0:
 			delete(r.cards, id)
+			r.persist(lineCard, id.lineKey())
+		case !k.saved:
+			k.saved = true
 			r.persist(lineCard, id.lineKey())
 		}
 	}
@@ -162,71 +257,46 @@ func (r *Replica) LoadDone(now time.Duration) Ready {
 	return r.end()
 }
 
-// loadIndex reads the values of all records and makes what is derived from them.
-func (r *Replica) loadIndex() {
-	marks := map[crux.NodeID][]lastMark{}
-	var bad []*record
-	for rec := r.newest; rec != nil; rec = rec.older {
-		s, err := crdt.Decode([]byte(rec.enc))
-		if err != nil || !r.joinDeltas(rec, s) || !r.loadProof(rec, s) {
-			r.stats.Corrupt++
-			bad = append(bad, rec)
-			continue
+// cardsMissing says whether keys are indexed by a card that is neither on disk, as it
+// was when they were, nor known to the driver.
+func (r *Replica) cardsMissing() bool {
+	for id, k := range r.cards {
+		if k.refs > 0 && !k.saved && !bytes.Equal(k.data, r.cfg.Card(id.node, id.incarnation)) {
+			return true
 		}
-		r.stats.Bytes += len(rec.enc)
-		if _, ok := r.logs[rec]; ok {
-			r.keep(rec, s)
-		}
-		if rec.set(recAbsent, s.Absent()); rec.is(recAbsent) {
-			r.bury(rec)
-		}
-		if r.doomed(rec) {
-			continue
-		}
-		ctx := s.Context()
-		for x := range ctx.All() {
-			marks[x.Node] = append(marks[x.Node], lastMark{x.Hi, rec})
-		}
-		if !rec.is(recAbsent) {
-			rec.hash = valueHash(rec.key, s.Value())
-			r.values += rec.hash
-		}
-		r.clock.hear(s.Latest(), r.now)
 	}
-	for id, list := range marks {
-		slices.SortFunc(list, func(a, b lastMark) int {
-			if c := a.mark.Compare(b.mark); c != 0 {
-				return c
-			}
-			return strings.Compare(a.rec.key, b.rec.key)
-		})
-		r.durable.track(id).keys.fill(list)
-	}
-	for _, rec := range bad {
-		rec.enc = ""
-		r.persist(lineKey, rec.key)
-		r.discard(rec)
-	}
+	return false
 }
 
-// loadProof checks the proof of a record that needs one.
-func (r *Replica) loadProof(rec *record, s *crdt.State) bool {
-	p := r.load.proofs[rec]
-	if p == nil {
-		return true
+// loadVectors takes up what was received, as far as it is of this generation.
+func (r *Replica) loadVectors() {
+	for id, c := range r.load.seen {
+		if c.gen == r.gen {
+			r.durable.replace(id, c.seen)
+			for s := range c.seen.All() {
+				r.incarnations[id] = max(r.incarnations[id], s.Hi.Incarnation)
+			}
+		}
 	}
-	id := cardID{ownerOf(rec.key), p.mark.Incarnation}
-	at := leafHash(r.cfg.Bloc, rec.key, p.mark, sumOf(s.Value()))
-	root, ok := rootOf(p.leaves, p.leaf, at, p.path)
-	if !ok {
-		return false
+	maps.DeleteFunc(r.durable.nodes, func(_ crux.NodeID, t *track) bool { return t.keys.n == 0 && t.seen.Empty() })
+}
+
+// dropUnread deletes the lines of keys that cannot be read or proved, and deltas of
+// keys that are not there.
+func (r *Replica) dropUnread() {
+	l := r.load
+	for _, key := range slices.Sorted(maps.Keys(l.apart)) {
+		r.stats.Corrupt++
+		r.persist(lineKey, key)
 	}
-	b, t := r.check(id, root, &Proof{Leaves: p.leaves, Sig: p.sig}, nil)
-	if t != proven {
-		return false
+	for _, key := range slices.Sorted(maps.Keys(l.deltas)) {
+		if r.find(key) != nil {
+			continue
+		}
+		for i := range l.deltas[key].list {
+			r.disk.lines = append(r.disk.lines, deltaLine(key, l.deltas[key].list[i].n))
+		}
 	}
-	r.holdProof(rec, &proof{batch: b, mark: p.mark, leaf: p.leaf, path: p.path})
-	return true
 }
 
 // begun is called once the disk was read: the others learn that the incarnation has

@@ -13,13 +13,17 @@ func (r *Replica) Members(now time.Duration, list []Member) Ready {
 	r.begin(now)
 	was := r.members
 	r.members = make(map[crux.NodeID]Standing, len(list))
+	others := 0
 	for _, m := range list {
 		r.members[m.ID] = m.Standing
+		if m.Standing != Evicted && m.ID != r.self {
+			others++
+		}
 		if m.Standing == Evicted && was[m.ID] != Evicted && m.ID != r.self && r.loaded {
 			r.evict(m.ID)
 		}
 	}
-	if len(list) == 1 && list[0].ID == r.self {
+	if _, ok := r.members[r.self]; ok && others == 0 {
 		r.agreed()
 	}
 	if r.loaded {

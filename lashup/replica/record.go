@@ -32,6 +32,9 @@ const (
 	recListed               // among Replica.tombs, or the volatile ones
 )
 
+// loadedVersion is the version of what was loaded; versions of changes are greater.
+const loadedVersion = 1
+
 // bury lists a record among the tombstones, once.
 func (r *Replica) bury(rec *record) {
 	if !rec.is(recListed) {

@@ -21,7 +21,7 @@ type Replica struct {
 	now    time.Duration
 	out    Ready
 	loaded bool
-	load   *loading // disk.go; nil once loaded
+	load   *loading // load.go; nil before the first line, and once loaded
 
 	// What is there: record.go.
 	keys     order[*record]
@@ -87,7 +87,7 @@ func New(cfg Config, now time.Duration) (*Replica, error) {
 		cfg: cfg, self: cfg.Self, actor: crdt.Actor{Node: cfg.Self, Incarnation: cfg.Incarnation}, now: now,
 		durable: newVector(), volatile: newVector(),
 		hotSize: hotSize, castAt: never, castLast: -cfg.Params.Coalesce,
-		number: 1,
+		number: loadedVersion,
 	}
 	r.disk.retryAt = never
 	r.clock.set(cfg.Wall, now)

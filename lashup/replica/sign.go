@@ -67,7 +67,7 @@ func (r *Replica) holdProof(rec *record, p *proof) {
 		r.cards[p.batch.cardID] = k
 	}
 	k.refs++
-	if !k.saved && !rec.is(recVolatile) {
+	if r.load == nil && !k.saved && !rec.is(recVolatile) {
 		k.saved = true
 		r.persist(lineCard, p.batch.lineKey())
 	}
@@ -80,12 +80,20 @@ func (r *Replica) release(p *proof) {
 		return
 	}
 	id := p.batch.cardID
-	if k := r.cards[id]; k != nil {
-		if k.refs--; k.refs == 0 {
-			delete(r.cards, id)
-			if k.saved {
-				r.persist(lineCard, id.lineKey())
-			}
-		}
+	k := r.cards[id]
+	if k == nil {
+		return
 	}
+	if k.refs--; k.refs > 0 {
+		return
+	}
+	switch {
+	case r.load == nil:
+		delete(r.cards, id)
+		if k.saved {
+			r.persist(lineCard, id.lineKey())
+		}
+	case !k.saved:
+		r.dropCard(id)
+	} // else its line is there, and another key may come that needs it
 }

@@ -22,7 +22,7 @@ const lockName = "lock"
 type Opening struct {
 	s      *Store
 	reader *log.Reader
-	gone   bool   // a line that the replica has was deleted since
+	lines  int    // that were read
 	used   uint64 // the greatest incarnation that the log was opened with before
 }
 
@@ -42,48 +42,30 @@ func Prepare(cfg Config) (*Opening, error) {
 	s.inbox.init()
 	s.outbox.init()
 	s.cfg.Replica.Wall = s.began
-	o := &Opening{s: s}
-	if err := o.begin(); err != nil {
+	var err error
+	if s.rep, err = replica.New(s.cfg.Replica, s.now()); err != nil {
 		return nil, crux.Wrap("open the store", err)
 	}
-	return o, nil
-}
-
-// begin makes a replica that is empty, and a reader that has read nothing.
-func (o *Opening) begin() (err error) {
-	s := o.s
-	if s.rep, err = replica.New(s.cfg.Replica, s.now()); err != nil {
-		return err
-	}
 	// Damage is left out and reported: the other nodes have what is missing.
-	o.reader = log.NewReader(s.cfg.FS, log.Options{
+	return &Opening{s: s, reader: log.NewReader(s.cfg.FS, log.Options{
 		Tag: s.cfg.Replica.Incarnation, Repair: true,
 		Warn: func(err error) { s.cfg.Log.Warn("a file of the store", "why", err) },
-	})
-	o.gone = false
-	return nil
+	})}, nil
 }
 
-// Follow reads what is new on disk; the owner may be another process.
-func (o *Opening) Follow() error {
-	const op = "read the store"
-	if err := o.reader.Follow(o.load); err != nil || !o.gone {
-		return crux.Wrap(op, err)
-	}
-	if err := errors.Join(o.reader.Close(), o.begin()); err != nil {
-		return crux.Wrap(op, err)
-	}
-	return crux.Wrap(op, o.reader.Follow(o.load))
+// Follow reads what is new on disk, and makes of it what it can; the owner may be
+// another process. It gives the number of lines that were new.
+func (o *Opening) Follow() (lines int, err error) {
+	before := o.lines
+	err = o.reader.Follow(o.load)
+	o.s.rep.Index(o.s.now())
+	return o.lines - before, crux.Wrap("read the store", err)
 }
 
 // load gives the replica a line. One that does not read is left out: it comes
-// from the other nodes. A replica cannot forget a line that it was given: if that
-// is needed, which is seldom, everything is read again.
+// from the other nodes.
 func (o *Opening) load(key, value []byte) error {
-	if value == nil {
-		o.gone = true
-		return nil
-	}
+	o.lines++
 	if err := o.s.rep.Load(key, value); err != nil {
 		o.s.cfg.Log.Error("a line of the store is left out; it is fetched from the other nodes", "why", err)
 	}
@@ -139,18 +121,7 @@ func (s *Store) leave() error {
 // own reads what is left of the log and makes it this process's.
 func (o *Opening) own() (err error) {
 	o.s.disk, err = o.reader.Open(o.load)
-	if o.used = o.reader.Tag(); err != nil || !o.gone {
-		return err
-	}
-	err = o.s.disk.Close()
-	o.s.disk = nil
-	if err != nil {
-		return err
-	}
-	if err := o.begin(); err != nil {
-		return err
-	}
-	o.s.disk, err = o.reader.Open(o.load)
+	o.used = o.reader.Tag()
 	return err
 }
 

@@ -66,7 +66,7 @@ func TestWhatWasDeletedMeanwhileIsGone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := next.Follow(); err != nil {
+		if _, err := next.Follow(); err != nil {
 			t.Fatal(err)
 		}
 		state, err := s.Freeze(t.Context())
@@ -75,7 +75,7 @@ func TestWhatWasDeletedMeanwhileIsGone(t *testing.T) {
 		}
 		forget(t, fs, "ka\x00")
 		if again {
-			if err := next.Follow(); err != nil {
+			if _, err := next.Follow(); err != nil {
 				t.Fatal(err)
 			}
 		}

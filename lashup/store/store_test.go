@@ -151,7 +151,7 @@ func TestASuccessorGoesOnAsTheSameIncarnation(t *testing.T) {
 	for i := range 50 {
 		mustWrite(t, s, put(fmt.Sprint("k", i%10), fmt.Sprint(i)))
 		if i == 25 { // it reads ahead while the owner writes
-			if err := next.Follow(); err != nil {
+			if _, err := next.Follow(); err != nil {
 				t.Fatal(err)
 			}
 		}
