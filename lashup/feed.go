@@ -217,15 +217,18 @@ func (c *core) tell(ctx context.Context) error {
 	return s.Neighbours(ctx, c.feeder.get())
 }
 
-// standings says how the members count for the store.
+// standings says how the members count for the store, and who was evicted.
 func standings(v *node.View, now time.Time) []replica.Member {
-	list := make([]replica.Member, len(v.Members))
+	list := make([]replica.Member, len(v.Members), len(v.Members)+len(v.Evicted))
 	for i := range v.Members {
 		m := &v.Members[i]
 		list[i] = replica.Member{ID: m.ID, Standing: replica.Stable}
 		if m.State != route.Up && now.Sub(m.Since) > absentAfter {
 			list[i].Standing = replica.Absent
 		}
+	}
+	for _, id := range v.Evicted {
+		list = append(list, replica.Member{ID: id, Standing: replica.Evicted})
 	}
 	return list
 }
