@@ -9,10 +9,12 @@ import (
 // octave above a microsecond. The tail of round trips is long and multiplies
 // rather than adds, so mean and deviation say more of their logarithms.
 type history struct {
-	ring    [32]uint8
+	// ring is as long as some five seconds of pings: what a start or a starved
+	// moment did to them is soon forgotten.
+	ring    [12]uint8
 	n, pos  uint8
 	last    time.Duration
-	high    time.Duration // the second longest that is kept: one outlier is no rule
+	high    time.Duration // the second longest that is kept
 	timeout time.Duration // what an answer may take, without bounds
 }
 
@@ -28,7 +30,8 @@ func (h *history) add(rtt time.Duration) {
 }
 
 // sum works out high and timeout: what is longer than the mean by three mean
-// deviations, and than twice the second longest.
+// deviations, and than twice the second longest. The longest counts for nothing:
+// one outlier is no rule.
 func (h *history) sum() {
 	kept := h.ring[:h.n]
 	total, first, second := 0, uint8(0), uint8(0)
@@ -41,14 +44,18 @@ func (h *history) sum() {
 		}
 	}
 	if len(kept) == 1 {
-		second = first
+		total, second = total+int(first), first
 	}
-	mean := float64(total) / float64(len(kept))
+	n := float64(max(1, len(kept)-1))
+	mean := float64(total-int(first)) / n
 	deviation := 0.0
 	for _, q := range kept {
 		deviation += math.Abs(float64(q) - mean)
 	}
-	deviation /= float64(len(kept))
+	if len(kept) > 1 {
+		deviation -= math.Abs(float64(first) - mean)
+	}
+	deviation /= n
 	h.high = expand(float64(second))
 	h.timeout = expand(max(mean+3*deviation, float64(second)+perOctave))
 }
