@@ -1,6 +1,12 @@
 package host
 
-import "fulcrum.example/crux"
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"fulcrum.example/crux"
+)
 
 // BuiltinMain runs one of the functions that are compiled into this binary, the
 // one that args name (function, descriptor of the report), and does not return.
@@ -9,6 +15,11 @@ func BuiltinMain(args []string, functions map[string]crux.Service) {
 	if err != nil {
 		fail(BuiltinCommand, err)
 	}
+	time.AfterFunc(startedAfter, func() {
+		if err := giveBack(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", BuiltinCommand, err)
+		}
+	})
 	serve(f, args[0])
 }
 
