@@ -15,8 +15,13 @@ import (
 // incarnation, with the versions that watchers know.
 
 // maxRecent is how many of the latest versions are handed over. Watchers that are
-// further behind start over.
-const maxRecent = 1 << 16
+// further behind start over. It is twice what waits for a watch (Limits.WatchEvents),
+// and not more, for each takes microseconds in which nobody can write. mostRecent is
+// how many are taken.
+const (
+	maxRecent  = 1 << 13
+	mostRecent = 1 << 16
+)
 
 const handoverVersion = 1
 
@@ -138,7 +143,7 @@ type keyVersion struct {
 
 func (r *reader) versions() (list []keyVersion, floor uint64) {
 	floor = r.Uvarint()
-	for i, n := 0, r.Count(maxRecent, 3); i < n && !r.Bad(); i++ {
+	for i, n := 0, r.Count(mostRecent, 3); i < n && !r.Bad(); i++ {
 		list = append(list, keyVersion{r.key(), r.Uvarint()})
 		r.Check(i == 0 || list[i-1].version >= list[i].version)
 	}

@@ -59,15 +59,10 @@ func BenchmarkAcknowledgedWrites(b *testing.B) {
 	}
 }
 
-// BenchmarkMillionKeys writes 10^6 keys in batches, closes the store and opens it.
-func BenchmarkMillionKeys(b *testing.B) {
-	const keys, batch = 1_000_000, 500
-	fs := benchFolder(b)
-	s, err := Open((&net{}).config(1, 1, fs), nil)
-	if err != nil {
-		b.Fatal(err)
-	}
-	began := time.Now()
+// fillKeys writes keys from the first on in batches of 500.
+func fillKeys(b *testing.B, s *Store, keys int) {
+	b.Helper()
+	const batch = 500
 	var group sync.WaitGroup
 	var next atomic.Int64
 	for range 8 {
@@ -89,6 +84,69 @@ func BenchmarkMillionKeys(b *testing.B) {
 		})
 	}
 	group.Wait()
+}
+
+// BenchmarkHandover is for how long nobody takes writes while a store passes to its
+// successor, which has read ahead.
+func BenchmarkHandover(b *testing.B) {
+	for _, keys := range []int{10_000, 100_000, 1_000_000} {
+		b.Run(fmt.Sprint("keys=", keys), func(b *testing.B) {
+			if keys > 100_000 && testing.Short() {
+				b.Skip("large")
+			}
+			n, fs := &net{}, benchFolder(b)
+			s, err := Open(n.config(1, 1, fs), nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := s.Members(b.Context(), []replica.Member{{ID: nodeID(1), Standing: replica.Stable}}); err != nil {
+				b.Fatal(err)
+			}
+			fillKeys(b, s, keys)
+			b.ResetTimer()
+			for range b.N {
+				b.StopTimer()
+				next, err := Prepare(n.config(1, 1, fs))
+				if err != nil {
+					b.Fatal(err)
+				}
+				for range 2 {
+					if _, err := next.Follow(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				fillKeys(b, s, 500)
+				b.StartTimer()
+				state, err := s.Freeze(b.Context())
+				if err != nil {
+					b.Fatal(err)
+				}
+				if s, err = next.Open(state); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.StopTimer()
+			st, err := s.Stats(b.Context())
+			if err != nil || st.Keys != keys {
+				b.Fatal(st.Keys, err)
+			}
+			if err := s.Close(); err != nil {
+				b.Fatal(err)
+			}
+		})
+	}
+}
+
+// BenchmarkMillionKeys writes 10^6 keys in batches, closes the store and opens it.
+func BenchmarkMillionKeys(b *testing.B) {
+	const keys = 1_000_000
+	fs := benchFolder(b)
+	s, err := Open((&net{}).config(1, 1, fs), nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	began := time.Now()
+	fillKeys(b, s, keys)
 	b.ReportMetric(keys/time.Since(began).Seconds(), "writes/s")
 	if err := s.Close(); err != nil {
 		b.Fatal(err)

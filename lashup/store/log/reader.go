@@ -250,10 +250,20 @@ func (r *Reader) forget(oldest uint32, load Load) error {
 	if len(r.t.segs) == 0 || r.t.segs[0].id >= oldest {
 		return nil
 	}
-	for n, p := range r.t.at {
+	var left int64
+	for _, seg := range r.t.segs {
+		if seg.id < oldest {
+			left += seg.live
+		}
+	}
+	for n, p := range r.t.at { // which is many
+		if left == 0 {
+			break
+		}
 		if p.seg >= oldest {
 			continue
 		}
+		left -= p.size()
 		if !p.deleted() {
 			b := make([]byte, p.size())
 			if _, err := io.ReadFull(io.NewSectionReader(r.files[p.seg], int64(p.off), p.size()), b); err != nil {
