@@ -53,7 +53,6 @@ type Machine struct {
 	urgent    bool  // and must be told at once
 	leaving   bool
 	published time.Duration
-	churn     churn
 	publishAt time.Duration
 
 	// doubt.go: checks of this machine's own.

@@ -1,7 +1,6 @@
 package fabric
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -47,24 +46,7 @@ func (m *Machine) gap() time.Duration {
 	if m.now < m.started+startFor {
 		d = startGap
 	}
-	return min(d+time.Duration(m.churn.rate(m.now))*gapPerUpdate, maxPublishGap)
-}
-
-// churn is how many adjacencies have come of late: it halves each second.
-type churn struct {
-	n  float64
-	at time.Duration
-}
-
-func (c *churn) add(now time.Duration, n int) {
-	c.n, c.at = c.rate(now)+float64(n), now
-}
-
-func (c *churn) rate(now time.Duration) float64 {
-	if c.n < 1 {
-		return c.n
-	}
-	return c.n * math.Exp2(-(now - c.at).Seconds())
+	return min(d+time.Duration(m.gossip.Churn(m.now)*float64(gapPerUpdate)), maxPublishGap)
 }
 
 // publish signs and floods the next adjacency.
@@ -105,11 +87,12 @@ func (m *Machine) setCut(id crux.NodeID, why route.Why) {
 	m.askAt = min(m.askAt, m.now+m.jitter(askEvery))
 }
 
-// clearCut takes a cut back.
+// clearCut takes a cut back, at once: until all know, the node is dead to them
+// whenever it changes its neighbours.
 func (m *Machine) clearCut(id crux.NodeID) {
 	if i := m.cutIndex(id); i >= 0 {
 		m.cuts = slices.Delete(m.cuts, i, i+1)
-		m.news = true
+		m.news, m.urgent = true, true
 	}
 }
 

@@ -79,7 +79,6 @@ func (m *Machine) letGo(id crux.NodeID, until time.Duration) {
 // updated looks at the adjacencies that are new for what they mean to this node.
 func (m *Machine) updated(now, before []*route.Adjacency) {
 	m.detect.Changes(m.now, len(now))
-	m.churn.add(m.now, len(now))
 	for i, a := range now {
 		if a.Node != m.id {
 			m.hear(a, before[i])
@@ -135,7 +134,6 @@ func (m *Machine) speaks(id crux.NodeID) {
 	i := m.cutIndex(id)
 	if i >= 0 && m.cuts[i].why != route.Asymmetric && m.now > m.cuts[i].at+underWay {
 		m.clearCut(id)
-		m.urgent = true
 		m.overlaid(m.overlay.Allow(m.now, id))
 	}
 }

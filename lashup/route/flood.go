@@ -196,6 +196,10 @@ type churn struct {
 
 func (c *churn) add(now time.Duration) { c.n, c.at = c.now(now)+1, now }
 
+// Churn is how many changes flooded here of late: half of them are forgotten each
+// second.
+func (g *Gossip) Churn(now time.Duration) float64 { return g.churn.now(now) }
+
 func (c *churn) now(now time.Duration) float64 {
 	if c.n < 0.5 {
 		return 0
@@ -218,24 +222,28 @@ func (g *Gossip) hold(old, a *Adjacency) time.Duration {
 	return d
 }
 
-// urgent says whether a change says that a node is gone.
+// urgent says whether a change says that a node is gone, or that it is not, after
+// all: until all know that, it is down for them whenever its neighbours change.
 func urgent(old, a *Adjacency) bool {
-	if a.Leaving && !(old != nil && old.Leaving) {
-		return true
+	switch {
+	case a.Leaving:
+		return old == nil || !old.Leaving
+	case old == nil:
+		return slices.ContainsFunc(a.Cuts, Cut.lasting)
 	}
-	for _, c := range a.Cuts {
-		if c.Why == Closed {
-			continue
-		}
-		if old == nil {
-			return true
-		}
-		if w, ok := old.CutOf(c.Node); !ok || w != c.Why {
-			return true
-		}
-	}
-	return false
+	return differs(a, old) || differs(old, a)
 }
+
+// differs says whether a has a cut for good that b has not.
+func differs(a, b *Adjacency) bool {
+	return slices.ContainsFunc(a.Cuts, func(c Cut) bool {
+		why, ok := b.CutOf(c.Node)
+		return c.lasting() && (!ok || why != c.Why)
+	})
+}
+
+// lasting says whether more has ended than a link.
+func (c Cut) lasting() bool { return c.Why != Closed }
 
 // flush sends the changes that are ripe to the neighbours that lack them.
 func (g *Gossip) flush() {

@@ -109,9 +109,10 @@ func (h *Healer) anyLost() (id crux.NodeID, ok bool) {
 	return id, false
 }
 
+// restart begins a series of probes, the first of them after a time.
 func (h *Healer) restart(s *schedule, now, first time.Duration) {
-	s.gap = first
-	if at := now + h.jitter(s.gap); s.at <= now || s.at > at {
+	s.gap = probeFirst
+	if at := now + h.jitter(first); s.at <= now || s.at > at {
 		s.at = at
 	}
 }
