@@ -73,6 +73,70 @@ func TestSuccessorGoesOn(t *testing.T) {
 	}
 }
 
+// TestVersionsOutliveHandovers: a watch resumes where it was, also after two handovers,
+// or is given everything if that is too long ago.
+func TestVersionsOutliveHandovers(t *testing.T) {
+	disk := map[string][]byte{}
+	a := newBare(t, 0, disk)
+	a.carry(a.LoadDone(0))
+	a.fill(t, 100)
+	old := a.version(a.number)
+	write := func(key string) Version {
+		a.carry(a.Write(a.now, testWall(a.now), Request{1, []Write{{Key: []string{key}, Op: crdt.Incr(1)}}}))
+		return a.version(a.number)
+	}
+	handOver := func() {
+		b, err := a.Export(a.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next := newBare(t, 0, disk)
+		for k, v := range disk {
+			if err := next.Load([]byte(k), v); err != nil {
+				t.Fatal(err)
+			}
+		}
+		next.carry(next.LoadDone(a.now))
+		out, err := next.Import(a.now, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		next.carry(out)
+		a = next
+		checkReplica(t, a.Replica)
+	}
+	missed := func(since Version) (n int, whole bool) {
+		id, err := a.Watch(Pattern{}, since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, _ := a.Next(id, 1<<20)
+		return len(list) - 1, list[len(list)-1].Whole
+	}
+	write("a")
+	recent := write("b")
+	for range 2 {
+		handOver()
+		write("b")
+		write("c")
+	}
+	handOver()
+	for since, want := range map[Version]int{recent: 2, old: 3, a.version(a.number): 0} {
+		if n, whole := missed(since); n != want || whole {
+			t.Errorf("after %v: %d keys, whole: %v; want %d", since, n, whole, want)
+		}
+	}
+	many := maxRecent/100*100 + 100
+	a.fill(t, many)
+	handOver()
+	if n, whole := missed(recent); n != many+3 || !whole {
+		t.Errorf("what is not known any more: %d keys, whole: %v", n, whole)
+	}
+	if n, whole := missed(write("d")); n != 0 || whole {
+		t.Errorf("after the last change: %d keys, whole: %v", n, whole)
+	}
+}
+
 // Cards of incarnations that have ended are known to those alone who keep them.
 func TestCardsAreKeptWithTheKeysThatNeedThem(t *testing.T) {
 	w := newWorld(t, 3, 1)
