@@ -48,17 +48,20 @@ func overlay(units []crux.UnitStatus, own crux.Unit) (start bool, stop []crux.Un
 	return start, stop
 }
 
-// When the built-in children start: once the flock has been calm for calmFor, or
-// after calmMost; then within startEach for each member, so that those of a large
-// bloc do not all ask the same at once; and while this machine is starved, as when
-// it runs many nodes, not before starvedMost is over.
+// When the built-in children start: once the flock has been calm for calmFor
+// (aloneFor, if this node is its only member), or after calmMost; then within
+// startEach for each member, so that those of a large bloc do not all ask the same
+// at once; and while this machine is starved, as when it runs many nodes, not before
+// starvedMost is over.
 const (
 	calmFor     = 500 * time.Millisecond
-	calmMost    = 3 * time.Second
+	aloneFor    = 1500 * time.Millisecond
+	calmMost    = 4 * time.Second
 	startEach   = 20 * time.Millisecond
 	startMost   = time.Second
 	starvedMost = 5 * time.Second
-	// A timer of sampleFor that is late by starvedBy says that it is.
+	// One of so many timers of sampleFor that is late by starvedBy says that it is.
+	samples   = 5
 	sampleFor = 20 * time.Millisecond
 	starvedBy = 10 * time.Millisecond
 )
@@ -93,6 +96,9 @@ func (n *Node) awaitCalm(ctx context.Context) (members int) {
 				flock, calm = crux.FlockID{}, nil
 			case v.Flock != flock || len(v.Members) != members:
 				flock, members, calm = v.Flock, len(v.Members), time.After(calmFor)
+				if members == 1 {
+					calm = time.After(aloneFor)
+				}
 			}
 		case <-calm:
 			return members
@@ -102,9 +108,14 @@ func (n *Node) awaitCalm(ctx context.Context) (members int) {
 
 // starved says whether this process does not get the processor when it wants to.
 func starved(ctx context.Context) bool {
-	begun := time.Now()
-	pause(ctx, sampleFor)
-	return ctx.Err() == nil && time.Since(begun) > sampleFor+starvedBy
+	for range samples {
+		begun := time.Now()
+		pause(ctx, sampleFor)
+		if ctx.Err() == nil && time.Since(begun) > sampleFor+starvedBy {
+			return true
+		}
+	}
+	return false
 }
 
 // pause waits, but not longer than ctx.
