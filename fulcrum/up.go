@@ -18,6 +18,7 @@ import (
 	"fulcrum.example/crux/bloc"
 	"fulcrum.example/fulcrum/boot"
 	"fulcrum.example/pastiche/s3"
+	"fulcrum.example/picket/run"
 )
 
 // defaultPort is the flock's UDP and the node's TCP port where --addr has none.
@@ -208,6 +209,9 @@ func runNode(ctx context.Context, cfg boot.Config) error {
 		return err
 	}
 	cfg.Data = abs
+	if err := run.PreferNode(); err != nil {
+		cfg.Log.Info("this node is given no priority: where processors are short, it may be taken for lost", "why", err)
+	}
 	n, err := boot.Open(ctx, cfg)
 	if err != nil {
 		return err

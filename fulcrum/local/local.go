@@ -290,9 +290,11 @@ func (b *Bloc) Start(n *Node) error {
 		"--candidates", b.opts.Net.Masked().String(), "--store", b.opts.Store, "--log-level", level)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(cleanEnv(), b.opts.Env...)
-	// A Ctrl-C in the terminal is for the command that runs the bloc, which
-	// then ends the nodes in good order.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	// A Ctrl-C in the terminal is for the command that runs the bloc, which then
+	// ends the nodes in good order. And each is a session: the kernel shares the
+	// processors out by sessions (autogroups), and each service has its own; all
+	// nodes in one would get as little as one service.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return crux.Errorf("start "+n.Name, crux.Internal, "%w", err)
 	}

@@ -65,6 +65,13 @@ func Confinement() string {
 func confine(o order, self bool) error {
 	const op = "confine"
 	syscall.Umask(0o077)
+	nice := serviceNice
+	if o.Builtin {
+		nice = builtinNice
+	}
+	if err := settle(nice); err != nil {
+		return crux.Errorf(op, crux.NotSupported, "priority: %w", err)
+	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return crux.Errorf(op, crux.NotSupported, "no_new_privs: %w", err)
 	}
