@@ -31,8 +31,8 @@ type Config struct {
 	// Master says whether a member counts as a master. Optional: the leader does.
 	Master func(*crux.View, crux.NodeID) bool
 	Sink   Sink
-	// Clock is optional: the system's. Timers and the deadlines of links are the
-	// system's in any case.
+	// Clock is optional: the system's. The machine's timer and the deadlines
+	// of links are the system's in any case.
 	Clock crux.Clock
 	// Log is optional.
 	Log *slog.Logger

@@ -47,8 +47,8 @@ type core struct {
 	view     *View                     // nil: to be made again
 
 	buf    []byte
-	timer  *time.Timer
-	due    time.Duration // when timer fires; never: it has
+	timer  *timer
+	due    time.Duration // when it fires; never: it has
 	thawed chan struct{} // not nil: the node is frozen until it is closed
 	over   bool          // the node has ended
 }
@@ -56,12 +56,16 @@ type core struct {
 // dialing is a dial that is under way.
 type dialing struct{ cancel context.CancelFunc }
 
-func newCore(n *Node, m *fabric.Machine) *core {
+func newCore(n *Node, m *fabric.Machine) (*core, error) {
+	t, err := newTimer()
+	if err != nil {
+		return nil, err
+	}
 	return &core{
 		n: n, m: m, live: make(map[*link]struct{}), dials: make(map[crux.NodeID]*dialing),
 		checks: make(map[uint64]chan<- detect.Result), since: make(map[crux.NodeID]time.Time),
-		buf: make([]byte, packet.MaxPacket), timer: time.NewTimer(never), due: never,
-	}
+		buf: make([]byte, packet.MaxPacket), timer: t, due: never,
+	}, nil
 }
 
 // enter has the machine to itself while f runs, which must wait for nothing; false:
@@ -88,13 +92,8 @@ func (c *core) start(former []formerLink) {
 
 // tickOn is the goroutine that calls the machine when it wants to be.
 func (c *core) tickOn() {
-	for {
-		select {
-		case <-c.timer.C:
-			c.enter((*core).tick)
-		case <-c.n.leave:
-			return
-		}
+	for c.timer.next() {
+		c.enter((*core).tick)
 	}
 }
 
@@ -105,10 +104,15 @@ func (c *core) arm() {
 	if c.thawed != nil || c.due <= next && next-c.due < minWait {
 		return
 	}
+	if next == never {
+		c.due = never
+		c.timer.set(never)
+		return
+	}
 	now := c.n.now()
 	wait := max(minWait, next-now)
 	c.due = now + wait
-	c.timer.Reset(wait)
+	c.timer.set(wait)
 }
 
 func (c *core) tick() {
@@ -253,7 +257,7 @@ func (c *core) end() {
 	}
 	c.over = true
 	c.n.answering.Store(true)
-	c.timer.Stop()
+	c.timer.close()
 	for _, d := range c.dials {
 		d.cancel()
 	}

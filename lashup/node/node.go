@@ -92,18 +92,21 @@ func Open(ctx context.Context, cfg Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.core, err = newCore(n, m); err != nil {
+		return nil, err
+	}
 	l, err := rpc.ServePinned(cfg.Network, cfg.Inst, cfg.Sockets.Links)
 	if err != nil {
+		n.core.timer.close()
 		return nil, crux.Wrap("open fabric", err)
 	}
 	n.listeners = append(n.listeners, l)
-	n.run(m, before)
+	n.run(before)
 	return n, nil
 }
 
 // run starts what there is of goroutines at the beginning.
-func (n *Node) run(m *fabric.Machine, before *state) {
-	n.core = newCore(n, m)
+func (n *Node) run(before *state) {
 	n.core.enter(func(c *core) { c.start(before.Links) })
 	r, l := &reader{n: n}, n.listeners[0]
 	n.spawn(r.run)

@@ -69,56 +69,9 @@ func (n *Node) ListenPacket(ctx context.Context, port uint16) (crux.Datagrams, e
 	if err != nil {
 		return nil, crux.Errorf("listen for packets", crux.Unavailable, "%w", err)
 	}
-	return &datagrams{c.(*net.UDPConn)}, nil
+	return newDatagrams(c.(*net.UDPConn))
 }
 
-// maxDatagram is the largest packet that UDP carries.
-const maxDatagram = 65535
-
-// datagrams is a plain datagram socket: one packet a call.
-type datagrams struct{ *net.UDPConn }
-
-// LocalAddr is the socket's address.
-func (d *datagrams) LocalAddr() netip.AddrPort {
-	return d.UDPConn.LocalAddr().(*net.UDPAddr).AddrPort()
-}
-
-// ReadBatch reads one packet; see crux.Datagrams.
-func (d *datagrams) ReadBatch(into []crux.Datagram) (int, error) {
-	if len(into) == 0 {
-		return 0, nil
-	}
-	if cap(into[0].Data) == 0 {
-		into[0].Data = make([]byte, maxDatagram)
-	}
-	buf := into[0].Data[:cap(into[0].Data)]
-	for {
-		got, _, flags, from, err := d.ReadMsgUDPAddrPort(buf, nil)
-		switch {
-		case err == nil && flags&syscall.MSG_TRUNC != 0:
-			continue
-		case err == nil:
-			into[0] = crux.Datagram{From: netip.AddrPortFrom(from.Addr().Unmap(), from.Port()), Data: buf[:got]}
-			return 1, nil
-		case isClosed(err):
-			return 0, net.ErrClosed
-		case !isPassing(err):
-			return 0, crux.Errorf("read packets", crux.Unavailable, "%w", err)
-		}
-	}
-}
-
-// WriteTo sends one packet; see crux.Datagrams.
-func (d *datagrams) WriteTo(b []byte, to netip.AddrPort) error {
-	_, err := d.WriteToUDPAddrPort(b, to)
-	switch {
-	case err == nil || isPassing(err):
-		return nil
-	case isClosed(err):
-		return net.ErrClosed
-	}
-	return crux.Errorf("send packet", crux.Unavailable, "%w", err)
-}
 func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }
 
 // isPassing says whether err is about one packet rather than the socket: a
