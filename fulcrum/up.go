@@ -18,7 +18,6 @@ import (
 	"fulcrum.example/crux/bloc"
 	"fulcrum.example/fulcrum/boot"
 	"fulcrum.example/pastiche/s3"
-	"fulcrum.example/picket/run"
 )
 
 // defaultPort is the flock's UDP and the node's TCP port where --addr has none.
@@ -209,9 +208,6 @@ func runNode(ctx context.Context, cfg boot.Config) error {
 		return err
 	}
 	cfg.Data = abs
-	if err := run.PreferNode(); err != nil {
-		cfg.Log.Info("this node is given no priority: where processors are short, it may be taken for lost", "why", err)
-	}
 	n, err := boot.Open(ctx, cfg)
 	if err != nil {
 		return err

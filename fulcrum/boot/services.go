@@ -8,6 +8,7 @@ import (
 	"fulcrum.example/crux"
 	"fulcrum.example/fulcrum/operator"
 	"fulcrum.example/picket"
+	"fulcrum.example/picket/run"
 	"fulcrum.example/picket/socket"
 	"fulcrum.example/protos/admin"
 )
@@ -71,6 +72,22 @@ func (n *Node) register(ctx context.Context, inst crux.Inst) error {
 		Horde: crux.DefaultHorde, API: inst.API(), Inst: inst, NetID: crux.NetIDOf(n.cfg.Addr), Flock: v.Flock,
 		Issued: now, ValidUntil: now.Add(time.Minute), Status: crux.Serving,
 	}, nil, 0)
+}
+
+// keepPriority gives this process the priority that goes with its part in the flock.
+func (n *Node) keepPriority(ctx context.Context) {
+	leads, first := false, true
+	for v := range n.flock.Watch(ctx) {
+		now := v.Leader == v.Self && len(v.Members) > 1
+		if now == leads && !first {
+			continue
+		}
+		if err := run.PreferNode(now); err != nil {
+			n.cfg.Log.Info("this node is given no priority: where processors are short, it may be taken for lost", "why", err)
+			return
+		}
+		leads, first = now, false
+	}
 }
 
 const stewardInst crux.Inst = "steward1_0"

@@ -109,6 +109,7 @@ func (n *Node) openFlock(ctx context.Context) (err error) {
 	n.onClose("peers", func(context.Context) error { n.peers.Close(); return nil })
 	n.run("peers' members", func(ctx context.Context) { n.peers.follow(n.flock.Watch(ctx)) })
 	n.run("narrator", n.narrate)
+	n.run("priority", n.keepPriority)
 	return nil
 }
 

@@ -12,16 +12,24 @@ import (
 // Nice values. Leases, votes and answers to pings are due in tens of milliseconds:
 // where processors are short, a node that is late with them is taken for lost, and
 // what follows costs more of them. So fulcrum goes before its built-ins' processes,
-// and these before services.
+// and these before services; and the leader, which all others wait for and which
+// has the most to do, goes first.
 const (
+	leaderNice  = -10
 	nodeNice    = -5
 	builtinNice = -2
 	serviceNice = 0
 )
 
 // PreferNode has this process, a node, go before others where processors are
-// short. Errors: permission (EACCES, EPERM), it may not.
-func PreferNode() error { return prefer(nodeNice) }
+// short; leads says that it leads a flock. Errors: permission (EACCES, EPERM), it
+// may not.
+func PreferNode(leads bool) error {
+	if leads {
+		return prefer(leaderNice)
+	}
+	return prefer(nodeNice)
+}
 
 // prefer sets the nice value of all threads, which those to come inherit, and of
 // the session if it is this process's own: the kernel shares processors out by
