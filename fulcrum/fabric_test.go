@@ -208,7 +208,12 @@ func TestTheFabricOfRealProcesses(t *testing.T) {
 		}
 		t.Logf("%s: known to nine in ten: %v; to all: %v", kind.name, most, everybody)
 	}
-	updates(ctx, t, all, 10**fabricFigures)
+	if *fabricFigures < 10 {
+		updates(ctx, t, all, 10)
+		return
+	}
+	updates(ctx, t, all, 1000)
+	fill(ctx, t, all, 10_000)
 	atRest(t, all)
 }
 
@@ -292,12 +297,39 @@ func updates(ctx context.Context, t *testing.T, all []*watcher, n int) {
 		took.at(0.5).Round(100*time.Microsecond), took.at(0.99).Round(100*time.Microsecond), took.at(1).Round(100*time.Microsecond))
 }
 
+// fill writes many keys at random nodes, several at a time, and waits until all
+// nodes have them.
+func fill(ctx context.Context, t *testing.T, all []*watcher, n int) {
+	t.Helper()
+	const writers = 8
+	var group sync.WaitGroup
+	for k := range writers {
+		group.Go(func() {
+			for i := k; i < n; i += writers {
+				key := []string{"fill", strconv.Itoa(i)}
+				if err := fabric.NewRegister[string](all[rand.N(len(all))].client, key...).Set(ctx, "a value of some length"); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	for _, w := range all {
+		eventually(ctx, t, func(ctx context.Context) string {
+			for i := n - writers; i < n; i++ {
+				if _, ok, err := fabric.NewRegister[string](w.client, "fill", strconv.Itoa(i)).Get(ctx); err != nil || !ok {
+					return fmt.Sprintf("%s to have all of %d keys: %v", w.node.Name, n, err)
+				}
+			}
+			return ""
+		})
+	}
+}
+
 // atRest logs what the lashup processes take when nothing happens.
 func atRest(t *testing.T, all []*watcher) {
 	t.Helper()
-	if *fabricFigures < 10 {
-		return // it takes its time
-	}
 	before := cpuOf(t, all)
 	start := time.Now()
 	<-time.After(20 * time.Second) // what is measured

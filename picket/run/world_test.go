@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -23,6 +24,9 @@ const patience = 20 * time.Second
 
 // hangCommand has this binary start a child and stay, to be killed.
 const hangCommand = "start-and-hang"
+
+// leadEnv has it take a leader's priority before.
+const leadEnv = "TEST_LEAD"
 
 // probe is the path of the built testdata/probe.
 var probe string
@@ -64,6 +68,9 @@ func TestMain(m *testing.M) {
 func startAndHang() {
 	var s Spec
 	err := json.NewDecoder(os.Stdin).Decode(&s)
+	if os.Getenv(leadEnv) != "" {
+		err = errors.Join(err, PreferNode(true))
+	}
 	var c *Child
 	if err == nil {
 		c, err = Start(s)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"strconv"
 	"syscall"
 	"unsafe"
 
@@ -102,8 +103,9 @@ func (r *reading) receive(fd uintptr) bool {
 
 // WriteTo sends one packet; see crux.Datagrams.
 func (d *datagrams) WriteTo(b []byte, to netip.AddrPort) error {
-	if len(b) == 0 {
-		return nil
+	if len(b) == 0 || to.Addr().Zone() != "" { // a link-local address: the name of its interface has to be looked up
+		_, err := d.UDPConn.WriteToUDPAddrPort(b, to)
+		return sent(err)
 	}
 	var addr syscall.RawSockaddrInet6 // the longer one
 	size := putAddr(&addr, to, d.six)
@@ -116,6 +118,11 @@ func (d *datagrams) WriteTo(b []byte, to netip.AddrPort) error {
 	if err == nil && errno != 0 {
 		err = errno
 	}
+	return sent(err)
+}
+
+// sent is what a send comes to: a packet that was lost is no error.
+func sent(err error) error {
 	switch {
 	case err == nil || isPassing(err):
 		return nil
@@ -133,7 +140,11 @@ func addrOf(a *syscall.RawSockaddrAny) netip.AddrPort {
 		return netip.AddrPortFrom(netip.AddrFrom4(x.Addr), portOf(&x.Port))
 	case syscall.AF_INET6:
 		x := (*syscall.RawSockaddrInet6)(unsafe.Pointer(a))
-		return netip.AddrPortFrom(netip.AddrFrom16(x.Addr).Unmap(), portOf(&x.Port))
+		ip := netip.AddrFrom16(x.Addr).Unmap()
+		if x.Scope_id != 0 {
+			ip = ip.WithZone(strconv.FormatUint(uint64(x.Scope_id), 10))
+		}
+		return netip.AddrPortFrom(ip, portOf(&x.Port))
 	}
 	return netip.AddrPort{}
 }
