@@ -1,12 +1,6 @@
 package host
 
-import (
-	"fmt"
-	"os"
-	"time"
-
-	"fulcrum.example/crux"
-)
+import "fulcrum.example/crux"
 
 // BuiltinMain runs one of the functions that are compiled into this binary, the
 // one that args name (function, descriptor of the report), and does not return.
@@ -15,11 +9,7 @@ func BuiltinMain(args []string, functions map[string]crux.Service) {
 	if err != nil {
 		fail(BuiltinCommand, err)
 	}
-	time.AfterFunc(startedAfter, func() {
-		if err := giveBack(); err != nil {
-			fmt.Fprintf(os.Stderr, "%s: %v\n", BuiltinCommand, err)
-		}
-	})
+	go keepSmall()
 	serve(f, args[0])
 }
 

@@ -4,6 +4,8 @@ import (
 	"debug/elf"
 	"fmt"
 	"os"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -12,13 +14,34 @@ import (
 	"fulcrum.example/crux"
 )
 
-// startedAfter is when the start of a built-in is over.
-const startedAfter = 5 * time.Second
+// startedAfter is when the start of a built-in is over; giveBackEvery, when it is
+// looked again at what it uses. A heap up to smallHeap is collected for it: in a
+// larger one the runtime sees to that well enough.
+const (
+	startedAfter  = 5 * time.Second
+	giveBackEvery = time.Minute
+	smallHeap     = 32 << 20
+)
 
-// giveBack gives the pages of the binary's code and constants back to the kernel,
-// which is needed for the start most of all: what runs on is mapped again as it is
-// used. They are the file's, and shared by all processes of a machine that run it,
-// but each has them counted as its resident memory, and against its limit.
+// keepSmall gives memory back now and then, for as long as the process runs.
+func keepSmall() {
+	for wait := startedAfter; ; wait = giveBackEvery {
+		time.Sleep(wait)
+		var m runtime.MemStats
+		if runtime.ReadMemStats(&m); m.HeapInuse <= smallHeap {
+			debug.FreeOSMemory()
+		}
+		if err := giveBack(); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", BuiltinCommand, err)
+			return
+		}
+	}
+}
+
+// giveBack gives the pages of the binary's code and constants back to the kernel.
+// They are needed for the start most of all, and what runs on is mapped again as it
+// is used, in about a millisecond. They are the file's, and shared by all processes
+// of a machine that run it, but each has them counted as its resident memory.
 func giveBack() error {
 	const op = "give pages back"
 	self, err := os.Readlink("/proc/self/exe")

@@ -173,7 +173,8 @@ func (s *Spec) environment() []string {
 	if s.Unit.Kind == crux.BuiltinChild {
 		// It serves what else runs on this machine, and leaves it the most of it: on
 		// one processor its goroutines wake each other for a fraction of the cost.
-		env = append(env, fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.NumCPU()/builtinShare)))
+		// And memory, too: its collector runs when the heap has grown by half.
+		env = append(env, fmt.Sprintf("GOMAXPROCS=%d", max(1, runtime.NumCPU()/builtinShare)), "GOGC=50")
 	}
 	if m := s.Limits.Memory; m > 0 {
 		// Go's collector works harder before the kernel says no.
