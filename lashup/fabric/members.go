@@ -70,8 +70,8 @@ func (m *Machine) Members(now time.Duration, list *Members) Ready {
 	m.overlaid(m.overlay.Contacts(m.now, list.contacts))
 	if len(fresh) > 0 {
 		m.overlaid(m.overlay.Known(m.now, fresh))
-		m.gossiped(m.gossip.Compare(m.now))
 	}
+	m.gossiped(m.gossip.Compare(m.now))
 	if before == nil || !slices.Equal(before.contacts, list.contacts) {
 		m.healer.Contacts(m.now, list.contacts)
 		m.at.healer = m.healer.NextTick()
@@ -118,6 +118,7 @@ func (m *Machine) readmit() {
 	for _, id := range slices.SortedFunc(maps.Keys(m.evicted), crux.NodeID.Compare) {
 		if m.members.Has(id) {
 			delete(m.evicted, id)
+			m.gossip.Readmit(id)
 			m.overlaid(m.overlay.Allow(m.now, id))
 		}
 	}

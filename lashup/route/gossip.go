@@ -187,6 +187,13 @@ func (g *Gossip) Compare(now time.Duration) GossipReady {
 	return g.end()
 }
 
+// Readmit tells that a node which the table was to forget is a member again: it may
+// come with the row that it had.
+func (g *Gossip) Readmit(id crux.NodeID) {
+	delete(g.t.tombs, id)
+	g.strangers = true
+}
+
 // allowed says whether a node may have a row.
 func (g *Gossip) allowed(id crux.NodeID) bool {
 	ok := g.cfg.Allowed(id)
