@@ -38,11 +38,18 @@ func TestAHandedListenerMovesClientsWithoutAFailedCall(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		beaten := make(chan struct{})
+		beaten, known := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(beaten)
-			for b := range alive {
+			for first := true; ; first = false {
+				b, ok := <-alive
+				if !ok {
+					return
+				}
 				w.rows.Beat(w.all[1].ID, b)
+				if first {
+					close(known)
+				}
 			}
 		}()
 		t.Cleanup(func() {
@@ -52,6 +59,7 @@ func TestAHandedListenerMovesClientsWithoutAFailedCall(t *testing.T) {
 			close(alive)
 			<-beaten
 		})
+		<-known // with its first beat
 		return s
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
