@@ -22,13 +22,25 @@ const (
 )
 
 // PreferNode has this process, a node, go before others where processors are
-// short; leads says that it leads a flock. Errors: permission (EACCES, EPERM), it
-// may not.
+// short; leads says that it leads a flock. A priority that somebody else gave it
+// stays. Errors: permission (EACCES, EPERM), it may not.
 func PreferNode(leads bool) error {
-	if leads {
+	now, err := niceness()
+	switch {
+	case err != nil:
+		return err
+	case now != serviceNice && now != nodeNice && now != leaderNice:
+		return nil
+	case leads:
 		return prefer(leaderNice)
 	}
 	return prefer(nodeNice)
+}
+
+// niceness is the nice value of the calling thread.
+func niceness() (int, error) {
+	n, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
+	return 20 - n, err // as the kernel gives it
 }
 
 // prefer sets the nice value of all threads, which those to come inherit, and of
@@ -61,12 +73,13 @@ func prefer(nice int) error {
 // settle gives a child's process its nice value: it inherited the node's. The
 // calling thread is the one that executes the child.
 func settle(nice int) error {
-	now, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
-	if err != nil {
-		return err
+	now, err := niceness()
+	if err != nil || now >= serviceNice {
+		return err // the node was given no more
 	}
-	if now = 20 - now; now >= serviceNice {
-		return nil // the node was given no more
+	err = prefer(nice)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
+		return nil // whoever gave the node its priority did not give it the right to
 	}
-	return prefer(nice)
+	return err
 }
