@@ -2,6 +2,7 @@ package detect
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -33,31 +34,20 @@ func (h *history) add(rtt time.Duration) {
 // deviations, and than twice the second longest. The longest counts for nothing:
 // one outlier is no rule.
 func (h *history) sum() {
-	kept := h.ring[:h.n]
-	total, first, second := 0, uint8(0), uint8(0)
+	sorted := h.ring
+	kept := sorted[:h.n]
+	slices.Sort(kept)
+	kept = kept[:max(1, len(kept)-1)]
+	mean, deviation := 0.0, 0.0
 	for _, q := range kept {
-		total += int(q)
-		if q >= first {
-			first, second = q, first
-		} else if q > second {
-			second = q
-		}
+		mean += float64(q) / float64(len(kept))
 	}
-	if len(kept) == 1 {
-		total, second = total+int(first), first
-	}
-	n := float64(max(1, len(kept)-1))
-	mean := float64(total-int(first)) / n
-	deviation := 0.0
 	for _, q := range kept {
-		deviation += math.Abs(float64(q) - mean)
+		deviation += math.Abs(float64(q)-mean) / float64(len(kept))
 	}
-	if len(kept) > 1 {
-		deviation -= math.Abs(float64(first) - mean)
-	}
-	deviation /= n
-	h.high = expand(float64(second))
-	h.timeout = expand(max(mean+3*deviation, float64(second)+perOctave))
+	second := float64(kept[len(kept)-1])
+	h.high = expand(second)
+	h.timeout = expand(max(mean+3*deviation, second+perOctave))
 }
 
 // measured says whether there are enough round trips to trust them.

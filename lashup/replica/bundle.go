@@ -146,13 +146,19 @@ func (r *reader) proof() (p Proof) {
 	r.Check(n > 0 && n <= maxLeaves)
 	p.Leaves = int(n)
 	copy(p.Sig[:], r.Take(sigSize))
-	if n := r.Count(maxLeaves, hashSize); n > 0 {
-		p.Hashes = make([]hash, n)
-	}
-	for i := range p.Hashes {
-		copy(p.Hashes[i][:], r.Take(hashSize))
-	}
+	p.Hashes = r.hashes()
 	return p
+}
+
+// hashes reads the hashes of a proof; nil if there are none.
+func (r *reader) hashes() (list []hash) {
+	if n := r.Count(maxLeaves, hashSize); n > 0 {
+		list = make([]hash, n)
+	}
+	for i := range list {
+		copy(list[i][:], r.Take(hashSize))
+	}
+	return list
 }
 
 func (r *reader) item(v *Value) {

@@ -253,19 +253,8 @@ func (r *Replica) read(rec *record, s *crdt.State) crdt.Context {
 // withdraw takes a record out of the indexes, where it has the context ctx. Nothing
 // on disk changes by it.
 func (r *Replica) withdraw(rec *record, ctx crdt.Context) {
-	r.durable.move(rec, ctx, ctx, crdt.Context{})
-	r.unhash(rec)
-	if rec.is(recHot) {
-		r.hotBytes -= r.hotSizes[rec]
-		delete(r.hotSizes, rec)
-		delete(r.hot, rec)
-	} else {
-		r.stats.Bytes -= len(rec.enc)
-	}
-	r.release(rec.proof)
+	r.detach(rec, ctx)
 	delete(r.logs, rec)
-	r.keys.remove(r.seek(rec.key))
-	r.unlink(rec)
 	r.load.dead = r.load.dead || rec.is(recListed)
 	rec.flags, rec.enc = 0, ""
 }

@@ -27,12 +27,7 @@ func (r *reader) loadedProof() *loadedProof {
 	r.Check(leaves > 0 && leaves <= maxLeaves && leaf < leaves)
 	p.leaves, p.leaf = int(leaves), int(leaf)
 	copy(p.sig[:], r.Take(sigSize))
-	if n := r.Count(maxLeaves, hashSize); n > 0 {
-		p.path = make([]hash, n)
-	}
-	for i := range p.path {
-		copy(p.path[i][:], r.Take(hashSize))
-	}
+	p.path = r.hashes()
 	return p
 }
 

@@ -173,7 +173,17 @@ func (r *Replica) insert(rec *record) {
 
 // discard takes a record out of everything. It tells nobody.
 func (r *Replica) discard(rec *record) {
-	ctx := r.state(rec).Context()
+	r.endLog(rec)
+	r.detach(rec, r.state(rec).Context())
+	r.floor = max(r.floor, rec.version)
+	if rec.is(recVolatile) {
+		r.volatileKeys[ownerOf(rec.key)]--
+	}
+	rec.flags, rec.enc = recAbsent, ""
+}
+
+// detach takes a record, whose marks are those of ctx, out of the indexes.
+func (r *Replica) detach(rec *record, ctx crdt.Context) {
 	r.plane(rec.is(recVolatile)).move(rec, ctx, ctx, crdt.Context{})
 	r.unhash(rec)
 	if rec.is(recHot) {
@@ -184,14 +194,8 @@ func (r *Replica) discard(rec *record) {
 		r.stats.Bytes -= len(rec.enc)
 	}
 	r.release(rec.proof)
-	r.endLog(rec)
 	r.keys.remove(r.seek(rec.key))
 	r.unlink(rec)
-	r.floor = max(r.floor, rec.version)
-	if rec.is(recVolatile) {
-		r.volatileKeys[ownerOf(rec.key)]--
-	}
-	rec.flags, rec.enc = recAbsent, ""
 }
 
 func ownerOf(key string) crux.NodeID {

@@ -190,7 +190,7 @@ func (g *Gossip) Compare(now time.Duration) GossipReady {
 // Readmit tells that a node which the table was to forget is a member again: it may
 // come with the row that it had.
 func (g *Gossip) Readmit(id crux.NodeID) {
-	delete(g.t.tombs, id)
+	g.t.readmit(id)
 	g.strangers = true
 }
 

@@ -129,8 +129,16 @@ func (t *Table) Update(a *Adjacency) (changed bool, err error) {
 		return false, nil
 	}
 	t.put(t.ix.add(a.Node), old, a)
-	delete(t.tombs, a.Node)
+	t.readmit(a.Node)
 	return true, nil
+}
+
+// readmit forgets that a node's row was forgotten: the same one may come back.
+func (t *Table) readmit(id crux.NodeID) {
+	if _, ok := t.tombs[id]; ok {
+		delete(t.tombs, id)
+		t.buried = slices.DeleteFunc(t.buried, func(b crux.NodeID) bool { return b == id })
+	}
 }
 
 // Forget removes a node's row, of one that was evicted or is gone for good. Only
@@ -143,9 +151,7 @@ func (t *Table) Forget(id crux.NodeID) {
 	if t.tombs == nil {
 		t.tombs = make(map[crux.NodeID]Stamp)
 	}
-	if _, ok := t.tombs[id]; !ok {
-		t.buried = append(t.buried, id)
-	}
+	t.buried = append(t.buried, id)
 	t.tombs[id] = Stamp{id, old.Epoch, old.Clock}
 	for len(t.buried) > maxTombs {
 		delete(t.tombs, t.buried[0])

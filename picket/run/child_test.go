@@ -1,9 +1,6 @@
 package run
 
 import (
-	"bufio"
-	"encoding/json"
-	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -83,25 +80,8 @@ func TestCloseLeavesTheChildRunning(t *testing.T) {
 func TestChildOutlivesAKilledFulcrumAndIsAdopted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, probe)
-	input, err := json.Marshal(w.Spec)
-	if err != nil {
-		t.Fatal(err)
-	}
 	first := exec.Command(w.Self, hangCommand)
-	first.Stdin, first.Stderr = strings.NewReader(string(input)), os.Stderr
-	out, err := first.StdoutPipe()
-	if err == nil {
-		err = first.Start()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	line, readErr := bufio.NewReader(out).ReadString('\n')
-	var pid int
-	var start uint64
-	if _, err := fmt.Sscan(line, &pid, &start); err != nil {
-		t.Errorf("%q: %v, %v", line, err, readErr)
-	}
+	pid, start := w.startBy(t, first)
 	if err := first.Process.Kill(); err != nil {
 		t.Error(err)
 	}

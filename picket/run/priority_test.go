@@ -1,9 +1,7 @@
 package run
 
 import (
-	"bufio"
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -44,43 +42,28 @@ func TestServicesGoAfterTheirNode(t *testing.T) {
 		t.Skip("only root may take a priority")
 	}
 	w := newWorld(t, probe)
-	input, err := json.Marshal(w.Spec)
-	if err != nil {
-		t.Fatal(err)
-	}
 	node := exec.Command(w.Self, hangCommand)
 	node.Env = append(os.Environ(), leadEnv+"=1")
 	node.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	node.Stdin, node.Stderr = strings.NewReader(string(input)), os.Stderr
-	out, err := node.StdoutPipe()
-	if err == nil {
-		err = node.Start()
+	pid, start := w.startBy(t, node)
+	for _, n := range niceOf(t, node.Process.Pid) {
+		if n != leaderNice {
+			t.Errorf("a thread of the node has the nice value %d", n)
+		}
 	}
+	for _, n := range niceOf(t, pid) {
+		if n != serviceNice {
+			t.Errorf("a thread of the service has the nice value %d", n)
+		}
+	}
+	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/autogroup", node.Process.Pid)); err == nil && !strings.HasSuffix(string(b), fmt.Sprintf("nice %d\n", leaderNice)) {
+		t.Errorf("the node's session: %q", b)
+	}
+	c, err := Adopt(pid, start)
 	if err != nil {
-		t.Fatal(err)
-	}
-	line, readErr := bufio.NewReader(out).ReadString('\n')
-	var pid int
-	var start uint64
-	if _, err := fmt.Sscan(line, &pid, &start); err != nil {
-		t.Errorf("%q: %v, %v", line, err, readErr)
+		t.Error(err)
 	} else {
-		for _, n := range niceOf(t, node.Process.Pid) {
-			if n != leaderNice {
-				t.Errorf("a thread of the node has the nice value %d", n)
-			}
-		}
-		for _, n := range niceOf(t, pid) {
-			if n != serviceNice {
-				t.Errorf("a thread of the service has the nice value %d", n)
-			}
-		}
-		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/autogroup", node.Process.Pid)); err == nil && !strings.HasSuffix(string(b), fmt.Sprintf("nice %d\n", leaderNice)) {
-			t.Errorf("the node's session: %q", b)
-		}
-		if c, err := Adopt(pid, start); err == nil {
-			defer end(t, c)
-		}
+		defer end(t, c)
 	}
 	if err := node.Process.Kill(); err != nil {
 		t.Error(err)

@@ -228,3 +228,30 @@ func (k *talk) say(t testing.TB, words ...any) {
 		t.Fatal(err)
 	}
 }
+
+// startBy has another fulcrum, a command that hangs when it has done so, start the
+// child of w, and gives the child's name.
+func (w *world) startBy(t *testing.T, other *exec.Cmd) (pid int, start uint64) {
+	t.Helper()
+	input, err := json.Marshal(w.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Stdin, other.Stderr = strings.NewReader(string(input)), os.Stderr
+	out, err := other.StdoutPipe()
+	if err == nil {
+		err = other.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { // if the test has not
+		_ = other.Process.Kill()
+		_ = other.Wait()
+	})
+	line, readErr := bufio.NewReader(out).ReadString('\n')
+	if _, err := fmt.Sscan(line, &pid, &start); err != nil {
+		t.Fatalf("%q: %v, %v", line, err, readErr)
+	}
+	return pid, start
+}
