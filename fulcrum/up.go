@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,6 +19,7 @@ import (
 	"fulcrum.example/crux/bloc"
 	"fulcrum.example/fulcrum/boot"
 	"fulcrum.example/pastiche/s3"
+	"fulcrum.example/picket/host"
 )
 
 // defaultPort is the flock's UDP and the node's TCP port where --addr has none.
@@ -208,6 +210,11 @@ func runNode(ctx context.Context, cfg boot.Config) error {
 		return err
 	}
 	cfg.Data = abs
+	start, end := context.WithCancel(ctx)
+	var starting sync.WaitGroup
+	starting.Go(func() { host.EaseStart(start) })
+	defer starting.Wait()
+	defer end()
 	n, err := boot.Open(ctx, cfg)
 	if err != nil {
 		return err
