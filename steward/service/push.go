@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"fulcrum.example/crux"
@@ -11,9 +12,16 @@ import (
 )
 
 const (
-	maxRows = 2000                 // of one message
-	maxDocs = 32                   // of one message; a document has at most 64 KiB
-	pause   = 3 * time.Millisecond // between two pushes, so that what comes together goes together
+	maxRows = 2000 // of one message
+	maxDocs = 32   // of one message; a document has at most 64 KiB
+)
+
+// Between two pushes, so that what comes together goes together: pause for each row
+// of the one before, restMost at most. Where much happens, as when a bloc is powered
+// up, all reeves would otherwise verify every state that a service goes through.
+const (
+	pause    = 3 * time.Millisecond
+	restMost = 60 * time.Millisecond
 )
 
 // pusher sends one reeve what it lacks. One goroutine owns it.
@@ -50,7 +58,7 @@ func (r *reign) push(ctx context.Context, sub *subscriber, stream syncStream) er
 			if err := stream.Send(m); err != nil {
 				return err
 			}
-			if !p.rest(ctx) {
+			if !p.rest(ctx, max(1, len(m.Rows), len(m.Digests))) {
 				return nil
 			}
 			continue
@@ -65,10 +73,11 @@ func (r *reign) push(ctx context.Context, sub *subscriber, stream syncStream) er
 	}
 }
 
-// rest lets a few milliseconds pass; false: ctx has ended.
-func (p *pusher) rest(ctx context.Context) bool {
+// rest lets some milliseconds pass after a push of so many rows; false: ctx has
+// ended.
+func (p *pusher) rest(ctx context.Context, rows int) bool {
 	select {
-	case <-p.r.cfg.Clock.After(pause):
+	case <-p.r.cfg.Clock.After(min(time.Duration(rows)*pause, restMost)):
 		return true
 	case <-ctx.Done():
 		return false
@@ -160,13 +169,15 @@ func hasContent(m *pb.FromSteward) bool {
 }
 
 // changesLocked adds rows of the log that were not sent yet, as many as a
-// message holds, and notes the nodes of which more is to be sent.
+// message holds, and notes the nodes of which more is to be sent. Of a row that
+// changed again the last counts.
 func (p *pusher) changesLocked(m *pb.FromSteward) {
 	if p.sent == p.r.n {
 		return
 	}
 	now := p.r.cfg.Clock.Now()
 	var rows []steward.Held
+	last := map[crux.RowKey]int{}
 	for _, c := range p.r.log[p.sent+1-p.r.log[0].n:] {
 		if len(rows) == maxRows {
 			break
@@ -177,9 +188,15 @@ func (p *pusher) changesLocked(m *pb.FromSteward) {
 			continue
 		}
 		if left := c.row.TTL - now.Sub(c.at); left > 0 || c.row.Status == crux.Gone {
+			last[c.row.RowKey()] = len(rows)
 			rows = append(rows, steward.Held{Row: *c.row, Left: left})
 		}
 	}
+	i := -1
+	rows = slices.DeleteFunc(rows, func(h steward.Held) bool {
+		i++
+		return last[h.Row.RowKey()] != i
+	})
 	addDelta(m, steward.Delta{Rows: rows})
 }
 
