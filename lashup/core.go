@@ -44,6 +44,7 @@ type factory struct {
 type core struct {
 	factory
 	epoch   uint64
+	first   bool    // its disk knows of no earlier epoch
 	files   *vfs.OS // of the store
 	state   *store.State
 	small   *vfs.OS // of the state
@@ -87,6 +88,7 @@ func (f *factory) open(ctx context.Context, floor uint64) (_ engine, err error) 
 	if err := c.openState(); err != nil {
 		return nil, err
 	}
+	c.first = !c.state.Used()
 	// The wall clock keeps a disk that was restored from a backup, or emptied,
 	// from using an epoch again; the files, a clock that was set back.
 	if c.epoch, err = c.state.NextEpoch(max(floor, uint64(time.Now().Unix()))); err != nil {

@@ -57,7 +57,7 @@ func (c *core) prepareStore() (*store.Opening, error) {
 	c.loading.Store(true)
 	return store.Prepare(store.Config{
 		Replica: replica.Config{
-			Self: c.network.ID(), Bloc: c.network.Members().View().Bloc, Incarnation: c.epoch, Rand: rand.New(newSource()),
+			Self: c.network.ID(), Bloc: c.network.Members().View().Bloc, Incarnation: c.epoch, First: c.first, Rand: rand.New(newSource()),
 			Sign: c.sign, Verify: c.verify, Card: c.card,
 		},
 		FS: c.files, Clock: clock.Real{}, Log: c.log, Send: c.send, Cast: c.cast,

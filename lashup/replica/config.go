@@ -81,10 +81,14 @@ type Config struct {
 	// Incarnation is greater than all that this node ever had, and on disk
 	// before New is called. After a handover it is the predecessor's: see Import.
 	Incarnation uint64
-	Wall        time.Time // the time of day at New
-	Rand        *rand.Rand
-	Limits      Limits
-	Params      Params
+	// First says that this node has had no other, as far as its disk tells. Then all
+	// are told that those before have ended only when one turns out to have something
+	// of them: who starts a thousand new nodes at once has no use for as many casts.
+	First  bool
+	Wall   time.Time // the time of day at New
+	Rand   *rand.Rand
+	Limits Limits
+	Params Params
 
 	// Sign signs the root of a batch with the incarnation's session key, under
 	// a label of its own.

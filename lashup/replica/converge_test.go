@@ -197,17 +197,22 @@ func TestVolatileKeysAreTheLatestOnly(t *testing.T) {
 		}
 	}
 	n := w.nodes[0]
-	n.crash()
-	n.start()
-	w.until(time.Minute, "those of the earlier incarnation are gone", func() bool {
-		for _, o := range w.nodes {
-			if o.value(key(n)...) != nil {
-				return false
+	for _, first := range []bool{false, true} { // true: it has lost its disk
+		put(n, "of an earlier incarnation")
+		w.run(time.Second)
+		n.crash()
+		n.first = first
+		n.start()
+		w.until(time.Minute, "those of the earlier incarnation are gone", func() bool {
+			for _, o := range w.nodes {
+				if o.value(key(n)...) != nil {
+					return false
+				}
 			}
-		}
-		return true
-	})
-	w.until(time.Minute, "it has the others'", all("19"))
+			return true
+		})
+		w.until(time.Minute, "it has the others'", all("19"))
+	}
 	put(n, "new")
 	w.until(time.Minute, "all have the new one", func() bool {
 		for _, o := range w.nodes {

@@ -294,6 +294,12 @@ func (r *Replica) dropUnread() {
 	}
 }
 
+// sayBegun tells all that those before this incarnation have ended.
+func (r *Replica) sayBegun() {
+	r.saidBegun = true
+	r.cast(&Update{Incarnation: r.actor.Incarnation, Clock: r.clock.today(r.now)})
+}
+
 // begun is called once the disk was read: the others learn that the incarnation has
 // begun, and those before it have ended.
 func (r *Replica) begun() {
@@ -303,8 +309,8 @@ func (r *Replica) begun() {
 	case top.Incarnation == r.actor.Incarnation: // a handover; Import says the rest
 		r.seq = top.Seq
 	}
-	if r.actor.Incarnation > 1 {
-		r.cast(&Update{Incarnation: r.actor.Incarnation, Clock: r.clock.today(r.now)})
+	if !r.cfg.First {
+		r.sayBegun()
 	}
 	for _, id := range r.peerIDs {
 		r.greet(r.peers[id])

@@ -117,6 +117,9 @@ func (r *Replica) takeChunk(p *peer, m *Chunk) {
 	r.takeBundle(&m.Bundle, taking{volatile: m.Volatile, cards: m.Cards})
 	news := len(m.Items) > 0
 	for s := range m.Covered.All() {
+		if s.Node == r.self && s.Hi.Incarnation < r.actor.Incarnation && m.Volatile && !r.saidBegun {
+			r.sayBegun()
+		}
 		r.coverVolatile(m.Volatile, s)
 		news = news || !r.plane(m.Volatile).has(s)
 		r.received(m.Volatile, s)

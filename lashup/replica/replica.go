@@ -41,6 +41,7 @@ type Replica struct {
 	durable, volatile *vector
 	volatileKeys      map[crux.NodeID]int
 	incarnations      map[crux.NodeID]uint64 // the latest heard of
+	saidBegun         bool                   // all were told of this node's
 	clock             clock
 	waiting           []waiting // apply.go: updates that came too early
 

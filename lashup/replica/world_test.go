@@ -52,6 +52,7 @@ type testNode struct {
 	index    int
 	id       crux.NodeID
 	inc      uint64
+	first    bool
 	r        *Replica
 	disk     map[string][]byte
 	unsynced []batchLines
@@ -113,7 +114,7 @@ func testID(i int) (id crux.NodeID) {
 
 func (w *world) add() *testNode {
 	i := len(w.nodes)
-	n := &testNode{w: w, index: i, id: testID(i), disk: map[string][]byte{}, links: map[int]time.Duration{}}
+	n := &testNode{w: w, index: i, id: testID(i), first: true, disk: map[string][]byte{}, links: map[int]time.Duration{}}
 	w.nodes = append(w.nodes, n)
 	w.standing[n.id] = Stable
 	return n
@@ -136,7 +137,7 @@ func testVerify(node crux.NodeID, inc uint64, card, root, sig []byte) bool {
 
 func (w *world) config(n *testNode) Config {
 	return Config{
-		Self: n.id, Bloc: "bloc", Incarnation: n.inc, Wall: testWall(w.now),
+		Self: n.id, Bloc: "bloc", Incarnation: n.inc, First: n.first, Wall: testWall(w.now),
 		Rand:   rand.New(rand.NewPCG(w.rng.Uint64(), n.inc)),
 		Limits: w.limits, Params: w.params,
 		Sign:   func(root []byte) []byte { return testSig(n.id, n.inc, root) },
@@ -161,6 +162,7 @@ func testWall(now time.Duration) time.Time { return time.Unix(1_700_000_000, 0).
 func (n *testNode) start() {
 	n.inc++
 	n.open()
+	n.first = false
 }
 
 func (n *testNode) open() *Replica {

@@ -95,6 +95,13 @@ func readState(fsys vfs.FS, name string) (k kept, err error) {
 
 func sumOf(body []byte) string { return fmt.Sprintf("%08x", crc32.Checksum(body, castagnoli)) }
 
+// Used says whether there has been an epoch.
+func (s *State) Used() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.have.Epoch > 0
+}
+
 // NextEpoch mints an epoch greater than any that was used, as far as the files and
 // floor (what others say, or the clock) know. It is on disk when this returns. Errors:
 // Exhausted, there is no greater one; Unavailable, the disk.
