@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"sync/atomic"
 	"syscall"
 
@@ -117,6 +118,16 @@ func (s *Socket) WriteTo(b []byte, to netip.AddrPort) error {
 	}
 	s.unsent.Add(1)
 	return nil
+}
+
+// File gives a second descriptor of the socket, to hand to another process. The
+// caller closes it.
+func (s *Socket) File() (*os.File, error) {
+	f, err := s.conn.File()
+	if err != nil {
+		return nil, crux.Errorf("hand over UDP socket", crux.Unavailable, "%w", err)
+	}
+	return f, nil
 }
 
 // Close implements crux.Datagrams.

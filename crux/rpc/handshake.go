@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/rpc/sock"
 )
 
 const (
@@ -72,7 +73,7 @@ func acceptTLS(ctx context.Context, conn net.Conn, keys crux.Keys, at crux.Endpo
 		_, err := peerCertificate(cs, alpn)
 		return err
 	}
-	tc := tls.Server(conn, cfg)
+	tc := tls.Server(sock.Stream(conn), cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, crux.Errorf("handshake", crux.Unknown, "with %s: %w", conn.RemoteAddr(), err)
 	}
@@ -117,7 +118,7 @@ func dialTLS(ctx context.Context, conn net.Conn, keys crux.Keys, to crux.Endpoin
 		peer, err = keys.AdmitServer(ctx, cert, to)
 		return err
 	}
-	tc := tls.Client(conn, cfg)
+	tc := tls.Client(sock.Stream(conn), cfg)
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, failedDial(op, err)
 	}

@@ -7,8 +7,8 @@ import (
 	"net/netip"
 	"os"
 
-	"fulcrum.example/confab/udp"
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/rpc/sock"
 )
 
 // listenTries is how many ports are tried until one is free for both TCP and UDP.
@@ -100,7 +100,7 @@ func Adopt(files []*os.File) (_ *Sockets, err error) {
 	if len(files) != 3 {
 		return nil, crux.Errorf(op, crux.Corrupt, "%d descriptors came, not 3", len(files))
 	}
-	d, err := udp.Adopt(files[0])
+	d, err := sock.Adopt(files[0])
 	if err != nil {
 		return nil, crux.Wrap(op, err)
 	}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/peer"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/rpc/sock"
 )
 
 // ownUser is the transport credential of a unix socket: the bytes are between
@@ -50,7 +51,7 @@ func (o ownUser) ServerHandshake(c net.Conn) (net.Conn, credentials.AuthInfo, er
 		}
 	}
 	who.close()
-	return c, info, nil
+	return sock.Stream(c), info, nil
 }
 
 func (ownUser) Info() credentials.ProtocolInfo {

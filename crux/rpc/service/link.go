@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/rpc/sock"
 	"fulcrum.example/crux/wire"
 	"fulcrum.example/protos/node"
 )
@@ -41,7 +42,11 @@ func dialSocket(path string, who identity) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 			var d net.Dialer
-			return d.DialContext(ctx, "unix", path)
+			c, err := d.DialContext(ctx, "unix", path)
+			if err != nil {
+				return nil, err
+			}
+			return sock.Stream(c), nil
 		}),
 		grpc.WithIdleTimeout(0),
 		grpc.WithConnectParams(grpc.ConnectParams{

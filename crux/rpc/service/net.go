@@ -2,13 +2,12 @@ package service
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/netip"
 	"strconv"
-	"syscall"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/rpc/sock"
 )
 
 // The networking of a process beside its node: sockets on the node's address.
@@ -69,19 +68,5 @@ func (n *Node) ListenPacket(ctx context.Context, port uint16) (crux.Datagrams, e
 	if err != nil {
 		return nil, crux.Errorf("listen for packets", crux.Unavailable, "%w", err)
 	}
-	return newDatagrams(c.(*net.UDPConn))
-}
-
-func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }
-
-// isPassing says whether err is about one packet rather than the socket: a
-// packet was lost, as packets are.
-func isPassing(err error) bool {
-	for _, e := range []error{syscall.ENOBUFS, syscall.EAGAIN, syscall.ECONNREFUSED, syscall.EHOSTUNREACH,
-		syscall.ENETUNREACH, syscall.EPERM, syscall.EINTR} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return sock.NewDatagrams(c.(*net.UDPConn))
 }

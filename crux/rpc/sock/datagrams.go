@@ -1,9 +1,11 @@
-package service
+package sock
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"syscall"
 	"unsafe"
@@ -14,13 +16,9 @@ import (
 // maxDatagram is the largest packet that UDP carries.
 const maxDatagram = 65535
 
-// datagrams is a plain datagram socket: one packet a call.
-//
-// The socket does not block, so its calls go to the kernel as raw ones: before any
-// other the runtime's monitor thread would be woken, to see whether it takes long.
-// For a process that is idle but for a ping now and then that is half of what it
-// costs.
-type datagrams struct {
+// Datagrams is a datagram socket: one packet a call, one reader at a time, and any
+// number of writers. It implements crux.Datagrams.
+type Datagrams struct {
 	*net.UDPConn
 	raw syscall.RawConn
 	six bool // an IPv6 socket
@@ -37,9 +35,10 @@ type reading struct {
 	once  func(fd uintptr) bool
 }
 
-func newDatagrams(c *net.UDPConn) (*datagrams, error) {
+// NewDatagrams makes one of a socket, which it owns from then on.
+func NewDatagrams(c *net.UDPConn) (*Datagrams, error) {
 	const op = "listen for packets"
-	d := &datagrams{UDPConn: c}
+	d := &Datagrams{UDPConn: c}
 	var err error
 	if d.raw, err = c.SyscallConn(); err != nil {
 		return nil, crux.Errorf(op, crux.Unavailable, "%w", err)
@@ -59,13 +58,29 @@ func newDatagrams(c *net.UDPConn) (*datagrams, error) {
 	return d, nil
 }
 
+// Adopt makes Datagrams of a descriptor that another process handed over (File). f
+// stays the caller's to close. Errors: Invalid for what is no UDP socket.
+func Adopt(f *os.File) (*Datagrams, error) {
+	const op = "take over UDP socket"
+	pc, err := net.FilePacketConn(f)
+	if err != nil {
+		return nil, crux.Errorf(op, crux.Invalid, "%w", err)
+	}
+	conn, ok := pc.(*net.UDPConn)
+	if !ok {
+		pc.Close()
+		return nil, crux.Errorf(op, crux.Invalid, "the descriptor is of another kind of socket")
+	}
+	return NewDatagrams(conn)
+}
+
 // LocalAddr is the socket's address.
-func (d *datagrams) LocalAddr() netip.AddrPort {
+func (d *Datagrams) LocalAddr() netip.AddrPort {
 	return d.UDPConn.LocalAddr().(*net.UDPAddr).AddrPort()
 }
 
 // ReadBatch reads one packet; see crux.Datagrams.
-func (d *datagrams) ReadBatch(into []crux.Datagram) (int, error) {
+func (d *Datagrams) ReadBatch(into []crux.Datagram) (int, error) {
 	if len(into) == 0 {
 		return 0, nil
 	}
@@ -97,12 +112,12 @@ func (d *datagrams) ReadBatch(into []crux.Datagram) (int, error) {
 func (r *reading) receive(fd uintptr) bool {
 	r.size = uint32(unsafe.Sizeof(r.from))
 	r.n, _, r.errno = syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&r.buf[0])), uintptr(len(r.buf)),
-		syscall.MSG_TRUNC, uintptr(unsafe.Pointer(&r.from)), uintptr(unsafe.Pointer(&r.size)))
+		syscall.MSG_TRUNC|syscall.MSG_DONTWAIT, uintptr(unsafe.Pointer(&r.from)), uintptr(unsafe.Pointer(&r.size)))
 	return r.errno != syscall.EAGAIN
 }
 
 // WriteTo sends one packet; see crux.Datagrams.
-func (d *datagrams) WriteTo(b []byte, to netip.AddrPort) error {
+func (d *Datagrams) WriteTo(b []byte, to netip.AddrPort) error {
 	if len(b) == 0 || to.Addr().Zone() != "" { // a link-local address: the name of its interface has to be looked up
 		_, err := d.UDPConn.WriteToUDPAddrPort(b, to)
 		return sent(err)
@@ -112,7 +127,7 @@ func (d *datagrams) WriteTo(b []byte, to netip.AddrPort) error {
 	var errno syscall.Errno
 	err := d.raw.Write(func(fd uintptr) bool {
 		_, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
-			syscall.MSG_NOSIGNAL, uintptr(unsafe.Pointer(&addr)), size)
+			syscall.MSG_NOSIGNAL|syscall.MSG_DONTWAIT, uintptr(unsafe.Pointer(&addr)), size)
 		return errno != syscall.EAGAIN
 	})
 	if err == nil && errno != 0 {
@@ -171,4 +186,18 @@ func portOf(p *uint16) uint16 { return binary.BigEndian.Uint16((*[2]byte)(unsafe
 
 func setPort(p *uint16, port uint16) {
 	binary.BigEndian.PutUint16((*[2]byte)(unsafe.Pointer(p))[:], port)
+}
+
+func isClosed(err error) bool { return errors.Is(err, net.ErrClosed) }
+
+// isPassing says whether err is about one packet rather than the socket: a
+// packet was lost, as packets are.
+func isPassing(err error) bool {
+	for _, e := range []error{syscall.ENOBUFS, syscall.EAGAIN, syscall.ECONNREFUSED, syscall.EHOSTUNREACH,
+		syscall.ENETUNREACH, syscall.EPERM, syscall.EINTR} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }

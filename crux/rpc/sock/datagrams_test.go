@@ -1,10 +1,11 @@
-package service
+package sock
 
 import (
 	"bytes"
 	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
@@ -13,13 +14,13 @@ import (
 
 // openDatagrams opens a socket for the test, or skips it where the machine lacks
 // the address family.
-func openDatagrams(t *testing.T, network, addr string) *datagrams {
+func openDatagrams(t *testing.T, network, addr string) *Datagrams {
 	t.Helper()
 	c, err := net.ListenPacket(network, addr)
 	if err != nil {
 		t.Skipf("this machine does not take %s: %v", addr, err)
 	}
-	d, err := newDatagrams(c.(*net.UDPConn))
+	d, err := NewDatagrams(c.(*net.UDPConn))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,5 +93,40 @@ func TestAClosedSocketSaysSo(t *testing.T) {
 		if err := o.WriteTo([]byte("x"), netip.MustParseAddrPort("127.0.0.1:9")); err != nil {
 			t.Errorf("to nobody: %v", err)
 		}
+	}
+}
+
+func TestASocketThatIsHandedOnReceivesWhatWasSentBefore(t *testing.T) {
+	old := openDatagrams(t, "udp4", "127.0.0.1:0")
+	f, err := old.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := old.WriteTo([]byte("hello"), old.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Adopt(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	in := []crux.Datagram{{Data: make([]byte, 0, 100)}}
+	if n, err := s.ReadBatch(in); err != nil || n != 1 || string(in[0].Data) != "hello" || in[0].From != s.LocalAddr() {
+		t.Fatalf("%d, %v, %+v", n, err, in)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if _, err := Adopt(r); crux.KindOf(err) != crux.Invalid {
+		t.Errorf("a pipe: %v", err)
 	}
 }
