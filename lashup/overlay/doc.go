@@ -24,6 +24,9 @@
 //     between the node and one of its neighbours. So joins leave every degree as
 //     it was, and the graph is near regular. A neighbour that has to go is
 //     told whom to try in its place.
+//   - Who has just joined has two neighbours, and waits for a while that others come:
+//     where many start at once the next ones fill its places. Then it looks for
+//     nodes that have room, and has edges split if that was not enough.
 //   - A node that lacks neighbours sends a walk of its own (ForwardJoin) over the
 //     links that it has, beside promoting passive ones.
 //   - Joins are throttled at the contact: the refused one is given others to try.

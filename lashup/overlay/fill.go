@@ -23,6 +23,8 @@ type filling struct {
 	seekAt    time.Duration
 	seekWait  time.Duration
 	dialFor   time.Duration // how long a dial is waited for
+	growing   time.Duration // until then others may be starting, too
+	patient   time.Duration // and until then they are left time to come here
 	met       bool          // this node has had a neighbour
 }
 
@@ -66,6 +68,10 @@ func (m *Machine) lack() int {
 	return max(0, n)
 }
 
+// hedge is how long a try is waited for before another one begins: longer where
+// dials have taken longer, as on a machine that has too much to do.
+func (m *Machine) hedge() time.Duration { return m.fill.dialFor * 2 / 5 }
+
 // busyUntil says until when the tries under way are waited for; 0: another one
 // may begin.
 func (m *Machine) busyUntil() time.Duration {
@@ -75,7 +81,7 @@ func (m *Machine) busyUntil() time.Duration {
 			continue
 		}
 		total++
-		if end := l.since + hedgeAfter; m.now < end {
+		if end := l.since + m.hedge(); m.now < end {
 			fresh++
 			first = min(first, end)
 		}
@@ -117,7 +123,7 @@ func (m *Machine) anchor() time.Duration {
 	f.tried++
 	l := m.dial(id, askJoin)
 	l.anchor, l.force, l.own = true, true, true
-	return m.now + hedgeAfter
+	return m.now + m.hedge()
 }
 
 // anchoring counts the contacts that are being joined.
@@ -167,6 +173,9 @@ func (m *Machine) seek() time.Duration {
 	if lack == 0 {
 		return never // the end of a try is an event
 	}
+	if len(m.active) >= anchors && m.now < f.patient {
+		return f.patient
+	}
 	if m.now < f.seekAt {
 		return f.seekAt
 	}
@@ -184,7 +193,9 @@ func (m *Machine) joined(l *link) {
 	}
 	if len(m.active) == 1 {
 		f.seekAt = m.now + m.jitter(seekSoon)
+		f.growing = m.now + growFor
 	}
+	f.patient = min(m.now+growPause, f.growing)
 	f.met, f.at, f.round = true, 0, f.round[:0]
 	f.aloneWait, f.busyWait, f.busyTurns, f.seekWait = aloneMin, busyMin, 0, seekMin
 }

@@ -42,12 +42,13 @@ const never = time.Duration(1<<63 - 1)
 
 // How long what may take.
 const (
-	dialMin    = 500 * time.Millisecond // for a dial; doubled when that was too short
-	dialMax    = 3 * time.Second
-	askFor     = 2 * time.Second        // for the peer to answer a Join or a Neighbour
-	incomeFor  = 2 * time.Second        // for a peer that dialled to say what it wants
-	hedgeAfter = 200 * time.Millisecond // a try that takes longer is not waited for any more
-	trailFor   = 5 * time.Second        // for the answer to a shuffle
+	dialMin   = 500 * time.Millisecond // for a dial; doubled when that was too short
+	dialMax   = 3 * time.Second
+	askFor    = 2 * time.Second        // for the peer to answer a Join or a Neighbour
+	incomeFor = 2 * time.Second        // for a peer that dialled to say what it wants
+	growFor   = 4 * time.Second        // after its first neighbour a node takes others to be starting, too
+	growPause = 600 * time.Millisecond // and waits so long after each for the next to come
+	trailFor  = 5 * time.Second        // for the answer to a shuffle
 
 	aloneMin = 100 * time.Millisecond // between rounds of tries while alone
 	aloneMax = 8 * time.Second

@@ -18,9 +18,14 @@ func (m *Machine) walksWanted() uint8 {
 	return 2
 }
 
-// announce sends off walks for a node that has joined here.
+// announce sends off walks for a node that has joined here. Where there is room
+// still, as while a bloc starts, one is enough, and no edge is split for it.
 func (m *Machine) announce(node crux.NodeID, walks int) {
-	msg := &ForwardJoin{Node: node, Room: 2, TTL: uint8(m.p.Walk), Over: uint8(m.p.Walk)}
+	room := uint8(2)
+	if m.room() > 0 {
+		room, walks = 1, min(walks, 1)
+	}
+	msg := &ForwardJoin{Node: node, Room: room, TTL: uint8(m.p.Walk), Over: uint8(m.p.Walk)}
 	for _, id := range m.pick(nil, m.active, walks, node) {
 		m.send(id, msg)
 	}
@@ -29,10 +34,20 @@ func (m *Machine) announce(node crux.NodeID, walks int) {
 // announceSelf sends off walks for this node: one for each two neighbours that it
 // lacks, as an edge that is split gives two.
 func (m *Machine) announceSelf(lack int) {
-	msg := &ForwardJoin{Node: m.cfg.Self, Room: uint8(lack), TTL: uint8(m.p.Walk), Over: uint8(2 * m.p.Walk)}
+	room := lack
+	if !m.maySplit() {
+		room = 1
+	}
+	msg := &ForwardJoin{Node: m.cfg.Self, Room: uint8(room), TTL: uint8(m.p.Walk), Over: uint8(2 * m.p.Walk)}
 	for _, id := range m.pick(nil, m.active, (lack+1)/2, m.cfg.Self) {
 		m.send(id, msg)
 	}
+}
+
+// maySplit says whether edges are split for this node: not while others may come, or
+// be found that have room, unless it has too few neighbours.
+func (m *Machine) maySplit() bool {
+	return len(m.active) < m.p.Active/2 || m.now >= m.fill.patient+seekMin
 }
 
 // nextHop is a random neighbour to which a walk goes on.
