@@ -50,10 +50,14 @@ func watchFabric(ctx context.Context, t *testing.T, b *local.Bloc) []*watcher {
 		}
 	})
 	for _, n := range b.Nodes {
-		c, err := operator.DialFabric(ctx, n.Dir)
-		if err != nil {
-			t.Fatal(err)
-		}
+		var c *operator.Fabric
+		eventually(ctx, t, func(ctx context.Context) string { // its lashup may be starting
+			var err error
+			if c, err = operator.DialFabric(ctx, n.Dir); err != nil {
+				return err.Error()
+			}
+			return ""
+		})
 		w := &watcher{node: n, client: c, states: map[crux.NodeID]fabric.Member{}, changed: map[crux.NodeID]time.Time{}, seen: map[string]time.Time{}}
 		all = append(all, w)
 		group.Go(func() { w.followMembers(ctx) })
