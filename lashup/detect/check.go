@@ -8,13 +8,14 @@ import (
 )
 
 const (
-	burstGap  = 3 * time.Millisecond  // between the first pings of a check
-	pingGap   = 10 * time.Millisecond // between later ones, at least
-	slowGap   = 50 * time.Millisecond // once it is clear that the target is alive
-	leadMin   = 5 * time.Millisecond  // before witnesses are asked, at least
-	quickMin  = 50 * time.Millisecond // length of a check that others' evidence began
-	lingerFor = 2 * time.Second       // for evidence that revises a verdict
-	jobPings  = 3                     // for others, of a node that is no neighbour
+	burstGap   = 3 * time.Millisecond   // between the first pings of a check
+	pingGap    = 10 * time.Millisecond  // between later ones, at least
+	slowGap    = 50 * time.Millisecond  // once it is clear that the target is alive
+	leadMin    = 5 * time.Millisecond   // before witnesses are asked, at least
+	quickMin   = 50 * time.Millisecond  // length of a check that others' evidence began
+	refusedMin = 100 * time.Millisecond // length of a check in which the kernel refused, where round trips are long and differ
+	lingerFor  = 2 * time.Second        // for evidence that revises a verdict
+	jobPings   = 3                      // for others, of a node that is no neighbour
 
 	maxAccusers = 8
 	maxAsks     = 8
@@ -155,6 +156,13 @@ func (m *Machine) lead(t *target) time.Duration {
 		return max(leadMin, m.typicalHigh()*5/4)
 	}
 	return max(leadMin, t.hist.high*5/4)
+}
+
+// refusedLead is how long pings have to be answered by a process of which the kernel
+// says that it has ended: answers may be on their way, and the shortest round trip
+// says how long that is. How slow the process has been does not matter any more.
+func (m *Machine) refusedLead(t *target) time.Duration {
+	return min(m.lead(t), max(refusedMin, 2*t.hist.low))
 }
 
 // typicalHigh is the longest usual round trip among the neighbours.

@@ -279,3 +279,34 @@ func TestAPairOfNodes(t *testing.T) {
 		}
 	}
 }
+
+// How slow a process has been does not matter any more when the kernel says that it
+// has ended; where the network is slow, answers may be on their way.
+func TestWhoHasEndedIsNotGivenTheTimeOfASlowOne(t *testing.T) {
+	for s := range seeds(20) {
+		for _, c := range []struct{ shortest, least, most time.Duration }{
+			{time.Millisecond, 0, 105 * time.Millisecond},
+			{300 * time.Millisecond, 590 * time.Millisecond, 630 * time.Millisecond},
+		} {
+			w := formed(t, 20, s+1, 0.01)
+			x := w.nodes[w.rng.IntN(20)]
+			x.kill()
+			x.gone = Refused
+			ended, edges := w.net.Now(), slices.Clone(x.edges)
+			for _, id := range edges {
+				nd := w.node(id)
+				h := &nd.m.find(x.id).hist
+				for range len(h.ring) - 1 {
+					h.add(700 * time.Millisecond)
+				}
+				h.add(c.shortest)
+				nd.do(nd.m.LinkLost(ended, x.id))
+			}
+			w.run(time.Second)
+			by, first, last := w.verdicts(x)
+			if by[Dead] != len(edges) || len(by) != 1 || first-ended < c.least || last-ended > c.most {
+				t.Errorf("seed %d, shortest round trip %v: %v of %d neighbours, after %v to %v", s+1, c.shortest, by, len(edges), first-ended, last-ended)
+			}
+		}
+	}
+}

@@ -15,7 +15,8 @@ type history struct {
 	ring    [12]uint8
 	n, pos  uint8
 	last    time.Duration
-	high    time.Duration // the second longest that is kept
+	low     time.Duration // the shortest that is kept
+	high    time.Duration // the second longest
 	timeout time.Duration // what an answer may take, without bounds
 }
 
@@ -45,6 +46,7 @@ func (h *history) sum() {
 	for _, q := range kept {
 		deviation += math.Abs(float64(q)-mean) / float64(len(kept))
 	}
+	h.low = expand(float64(kept[0]))
 	second := float64(kept[len(kept)-1])
 	h.high = expand(second)
 	h.timeout = expand(max(mean+3*deviation, second+perOctave))

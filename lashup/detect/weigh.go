@@ -185,7 +185,7 @@ func (m *Machine) Probed(now time.Duration, peer crux.NodeID, o Outcome) Ready {
 	case !c.running():
 		m.revise(t)
 	case o == Refused && !c.alive():
-		c.ends = min(c.ends, max(m.now, c.began+m.lead(t)))
+		c.ends = min(c.ends, max(m.now, c.began+m.refusedLead(t)))
 		if m.now >= c.ends {
 			m.weigh(t)
 		}
