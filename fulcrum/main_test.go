@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,15 +38,21 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// install copies a binary, as its users do who do not build it where they run it.
-// What the linker wrote lies in the kernel's cache in pieces of 2 MiB, some of which
+// install copies a binary as cp does, as its users do who do not build it where they
+// run it. What the linker wrote lies in the kernel's cache in pieces of 2 MiB, which
 // are resident as a whole in each process that uses a byte of them.
 func install(from, to string) error {
-	b, err := os.ReadFile(from)
+	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.WriteFile(to, b, 0o755), os.Remove(from))
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close(), os.Remove(from))
 }
 
 // TestScripts runs the command line as a shell would: see testdata/*.txtar.
