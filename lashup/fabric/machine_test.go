@@ -359,3 +359,34 @@ func TestTheLostArePinged(t *testing.T) {
 		}
 	}
 }
+
+// A node of which all depends on one published edge, or on none, does not wait until
+// others have said theirs.
+func TestTheUprootedPublishAtOnce(t *testing.T) {
+	ids := func(list ...int) (out []crux.NodeID) {
+		for _, i := range list {
+			out = append(out, id(i))
+		}
+		return out
+	}
+	for _, c := range []struct {
+		said, now []crux.NodeID
+		want      bool
+	}{
+		{nil, nil, false},
+		{nil, ids(2), true},
+		{ids(2), ids(2), false},
+		{ids(2), ids(3), true},
+		{ids(2), nil, false}, // there is nothing to say that would help
+		{ids(2), ids(2, 3, 4), false},
+		{ids(2, 3), ids(3, 4), false},
+		{ids(2, 3, 4), ids(4, 5, 6), true},
+		{ids(2, 3, 4), ids(4), false},
+		{ids(2, 3, 4), ids(3, 4, 5), false},
+	} {
+		m := &Machine{own: &route.Adjacency{Edges: c.said}, edges: c.now}
+		if got := m.uprooted(); got != c.want {
+			t.Errorf("%v published, %v now: %v", c.said, c.now, got)
+		}
+	}
+}

@@ -32,10 +32,17 @@ func (m *Machine) review() {
 	m.publish()
 }
 
-// uprooted says whether none of the published edges is left, and there are others:
-// until those are known, nobody can reach this node.
+// uprooted says whether of the published edges none is left, or one of several, and
+// there are others: until those are known nobody can reach this node, or all depend on
+// the one.
 func (m *Machine) uprooted() bool {
-	return len(m.edges) > 0 && !slices.ContainsFunc(m.edges, m.own.Lists)
+	left := 0
+	for _, id := range m.edges {
+		if m.own.Lists(id) {
+			left++
+		}
+	}
+	return left < len(m.edges) && (left == 0 || left == 1 && len(m.own.Edges) > 2)
 }
 
 // gap is the least time between two adjacencies of this node that bring no bad

@@ -38,7 +38,7 @@ const startPercent = 400
 func EaseStart(ctx context.Context) {
 	before := debug.SetGCPercent(startPercent)
 	defer debug.SetGCPercent(before)
-	look := time.NewTicker(startedAfter / 20)
+	look := time.NewTicker(startedAfter / 5)
 	defer look.Stop()
 	for end := time.Now().Add(startedAfter); time.Now().Before(end); {
 		if m := memory(); m.HeapInuse > smallHeap {
