@@ -14,6 +14,7 @@ const (
 	leadMin    = 5 * time.Millisecond   // before witnesses are asked, at least
 	quickMin   = 50 * time.Millisecond  // length of a check that others' evidence began
 	refusedMin = 100 * time.Millisecond // length of a check in which the kernel refused, where round trips are long and differ
+	probeAgain = 30 * time.Millisecond  // after the kernel took a connection to who has just broken one
 	lingerFor  = 2 * time.Second        // for evidence that revises a verdict
 	jobPings   = 3                      // for others, of a node that is no neighbour
 
@@ -52,7 +53,8 @@ type check struct {
 	doubting bool
 	said     Why // 0: it runs
 	heard    bool
-	probed   bool // the kernel was asked
+	probed   bool          // the kernel was asked
+	probeAt  time.Duration // and is to be asked once more
 	kernel   Outcome
 	accusers []crux.NodeID
 	alarms   int // others who have asked for help with the target
@@ -84,7 +86,7 @@ type token struct {
 func (c *check) running() bool { return c.said == 0 }
 
 func (c *check) due() time.Duration {
-	d := min(c.ends, c.next, c.askAt)
+	d := min(c.ends, c.next, c.askAt, c.probeAt)
 	for i := range c.jobs {
 		d = min(d, c.jobs[i].by)
 	}
@@ -99,7 +101,7 @@ func (m *Machine) beginCheck(t *target, why cause) *check {
 	c := t.check
 	switch {
 	case c == nil || !c.running():
-		next := &check{askAt: never, cause: why}
+		next := &check{askAt: never, probeAt: never, cause: why}
 		if c != nil {
 			next.jobs = c.jobs
 		}
@@ -187,6 +189,10 @@ func (m *Machine) tickCheck(t *target) {
 	}
 	if m.now >= c.askAt {
 		m.ask(t)
+	}
+	if m.now >= c.probeAt {
+		c.probeAt = never
+		m.probe(t)
 	}
 	m.overdueJobs(c)
 	m.overdueTokens(t)

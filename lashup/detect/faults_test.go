@@ -310,3 +310,31 @@ func TestWhoHasEndedIsNotGivenTheTimeOfASlowOne(t *testing.T) {
 		}
 	}
 }
+
+// The kernel may take a last connection for a process while that ends. It is asked
+// again, and the process is not taken for hung until its time is over.
+func TestALastConnectionIsNotTakenForLife(t *testing.T) {
+	for s := range seeds(20) {
+		w := formed(t, 20, s+1, 0.01)
+		x := w.nodes[w.rng.IntN(20)]
+		x.kill()
+		x.gone = Accepted
+		ended, edges := w.net.Now(), slices.Clone(x.edges)
+		for _, id := range edges {
+			nd := w.node(id)
+			h := &nd.m.find(x.id).hist
+			for range len(h.ring) - 1 {
+				h.add(700 * time.Millisecond)
+			}
+			h.add(time.Millisecond)
+			nd.do(nd.m.LinkLost(ended, x.id))
+		}
+		w.run(5 * time.Millisecond)
+		x.gone = Refused
+		w.run(time.Second)
+		by, _, last := w.verdicts(x)
+		if by[Dead] != len(edges) || len(by) != 1 || last-ended > 105*time.Millisecond {
+			t.Errorf("seed %d: %v of %d neighbours, the last after %v", s+1, by, len(edges), last-ended)
+		}
+	}
+}

@@ -180,6 +180,9 @@ func (m *Machine) Probed(now time.Duration, peer crux.NodeID, o Outcome) Ready {
 		return m.end()
 	}
 	c := t.check
+	if o == Accepted && c.kernel == 0 && c.cause == lost && c.running() {
+		c.probeAt = m.now + probeAgain // the last connection of a process that ends may be taken
+	}
 	c.kernel = o
 	switch {
 	case !c.running():

@@ -101,7 +101,7 @@ func (m *Machine) takeJob(t *target, j job) {
 	}
 	begin := c == nil
 	if begin {
-		c = &check{cause: errand, askAt: never}
+		c = &check{cause: errand, askAt: never, probeAt: never}
 		t.check, t.wait = c, never
 		m.stats.Checks++
 	}
