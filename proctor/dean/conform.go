@@ -124,13 +124,19 @@ func (c *conformer) docsChanged() {
 
 // unitsChanged notices units that picket no longer lists.
 func (c *conformer) unitsChanged() {
+	listed := c.listed()
+	for k, t := range c.tasks {
+		t.sure = t.sure && listed[k]
+	}
+}
+
+// listed are the units that picket lists.
+func (c *conformer) listed() map[crux.UnitKey]bool {
 	listed := make(map[crux.UnitKey]bool)
 	for _, s := range c.d.cfg.Runner.Units() {
 		listed[s.Key()] = true
 	}
-	for k, t := range c.tasks {
-		t.sure = t.sure && listed[k]
-	}
+	return listed
 }
 
 // conform begins what is to be done and not under way.
@@ -220,7 +226,8 @@ func (c *conformer) ended(r result) {
 		c.d.log.Info("a unit is stopped", "inst", r.key.Inst, "horde", r.key.Horde)
 		return
 	}
-	t.have, t.sure = &r.unit, true
+	// It may have been lost since, and picket have said so before this was known.
+	t.have, t.sure = &r.unit, c.listed()[r.key]
 	c.unpin(t, r.unit.Checksum)
 	c.d.log.Info("a unit is started", "inst", r.key.Inst, "horde", r.key.Horde, "artifact", r.unit.Checksum)
 }
