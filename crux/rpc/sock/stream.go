@@ -24,6 +24,13 @@ type stream struct {
 // which it owns from then on. What has no socket of its own, as a connection in
 // memory, it gives back.
 func Stream(conn net.Conn) net.Conn {
+	if watched {
+		return conn
+	}
+	return newStream(conn)
+}
+
+func newStream(conn net.Conn) net.Conn {
 	switch conn.(type) {
 	case *net.TCPConn, *net.UnixConn:
 	default:
