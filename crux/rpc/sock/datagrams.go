@@ -91,6 +91,7 @@ func (d *Datagrams) ReadBatch(into []crux.Datagram) (int, error) {
 	in.buf = into[0].Data[:cap(into[0].Data)]
 	for {
 		err := d.raw.Read(in.once)
+		received()
 		if err == nil && in.errno != 0 {
 			err = in.errno
 		}
@@ -125,6 +126,7 @@ func (d *Datagrams) WriteTo(b []byte, to netip.AddrPort) error {
 	var addr syscall.RawSockaddrInet6 // the longer one
 	size := putAddr(&addr, to, d.six)
 	var errno syscall.Errno
+	sending()
 	err := d.raw.Write(func(fd uintptr) bool {
 		_, _, errno = syscall.RawSyscall6(syscall.SYS_SENDTO, fd, uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
 			syscall.MSG_NOSIGNAL|syscall.MSG_DONTWAIT, uintptr(unsafe.Pointer(&addr)), size)

@@ -24,13 +24,6 @@ type stream struct {
 // which it owns from then on. What has no socket of its own, as a connection in
 // memory, it gives back.
 func Stream(conn net.Conn) net.Conn {
-	if watched {
-		return conn
-	}
-	return newStream(conn)
-}
-
-func newStream(conn net.Conn) net.Conn {
 	switch conn.(type) {
 	case *net.TCPConn, *net.UnixConn:
 	default:
@@ -51,6 +44,7 @@ func (s *stream) Read(b []byte) (int, error) {
 	c := begin(b)
 	defer c.end()
 	err := s.raw.Read(c.read)
+	received()
 	switch {
 	case err != nil:
 		return 0, err
@@ -66,6 +60,7 @@ func (s *stream) Read(b []byte) (int, error) {
 func (s *stream) Write(b []byte) (int, error) {
 	c := begin(b)
 	defer c.end()
+	sending()
 	err := s.raw.Write(c.write)
 	if err == nil && c.n < len(b) {
 		err = s.failed("write", "sendto", c.errno)

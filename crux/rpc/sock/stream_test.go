@@ -33,7 +33,7 @@ func pair(t *testing.T, network, addr string) (a, b net.Conn) {
 		dialled.Close()
 		accepted.Close()
 	})
-	return newStream(dialled), newStream(accepted)
+	return Stream(dialled), Stream(accepted)
 }
 
 // onBoth runs a test on a stream of TCP and on one of a unix socket.
