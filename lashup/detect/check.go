@@ -83,6 +83,8 @@ type token struct {
 	by    time.Duration
 }
 
+func newCheck(why cause) *check { return &check{cause: why, askAt: never, probeAt: never} }
+
 func (c *check) running() bool { return c.said == 0 }
 
 func (c *check) due() time.Duration {
@@ -101,7 +103,7 @@ func (m *Machine) beginCheck(t *target, why cause) *check {
 	c := t.check
 	switch {
 	case c == nil || !c.running():
-		next := &check{askAt: never, probeAt: never, cause: why}
+		next := newCheck(why)
 		if c != nil {
 			next.jobs = c.jobs
 		}

@@ -280,6 +280,24 @@ func TestAPairOfNodes(t *testing.T) {
 	}
 }
 
+// endSlow ends a process whose round trips have been long but for one, and breaks its
+// links; its kernel gives an answer. It says who its neighbours were.
+func (w *world) endSlow(x *node, shortest time.Duration, o Outcome) (edges []crux.NodeID) {
+	x.kill()
+	x.gone = o
+	edges = slices.Clone(x.edges)
+	for _, id := range edges {
+		nd := w.node(id)
+		h := &nd.m.find(x.id).hist
+		for range len(h.ring) - 1 {
+			h.add(700 * time.Millisecond)
+		}
+		h.add(shortest)
+		nd.do(nd.m.LinkLost(w.net.Now(), x.id))
+	}
+	return edges
+}
+
 // How slow a process has been does not matter any more when the kernel says that it
 // has ended; where the network is slow, answers may be on their way.
 func TestWhoHasEndedIsNotGivenTheTimeOfASlowOne(t *testing.T) {
@@ -289,19 +307,8 @@ func TestWhoHasEndedIsNotGivenTheTimeOfASlowOne(t *testing.T) {
 			{300 * time.Millisecond, 590 * time.Millisecond, 630 * time.Millisecond},
 		} {
 			w := formed(t, 20, s+1, 0.01)
-			x := w.nodes[w.rng.IntN(20)]
-			x.kill()
-			x.gone = Refused
-			ended, edges := w.net.Now(), slices.Clone(x.edges)
-			for _, id := range edges {
-				nd := w.node(id)
-				h := &nd.m.find(x.id).hist
-				for range len(h.ring) - 1 {
-					h.add(700 * time.Millisecond)
-				}
-				h.add(c.shortest)
-				nd.do(nd.m.LinkLost(ended, x.id))
-			}
+			x, ended := w.nodes[w.rng.IntN(20)], w.net.Now()
+			edges := w.endSlow(x, c.shortest, Refused)
 			w.run(time.Second)
 			by, first, last := w.verdicts(x)
 			if by[Dead] != len(edges) || len(by) != 1 || first-ended < c.least || last-ended > c.most {
@@ -316,19 +323,8 @@ func TestWhoHasEndedIsNotGivenTheTimeOfASlowOne(t *testing.T) {
 func TestALastConnectionIsNotTakenForLife(t *testing.T) {
 	for s := range seeds(20) {
 		w := formed(t, 20, s+1, 0.01)
-		x := w.nodes[w.rng.IntN(20)]
-		x.kill()
-		x.gone = Accepted
-		ended, edges := w.net.Now(), slices.Clone(x.edges)
-		for _, id := range edges {
-			nd := w.node(id)
-			h := &nd.m.find(x.id).hist
-			for range len(h.ring) - 1 {
-				h.add(700 * time.Millisecond)
-			}
-			h.add(time.Millisecond)
-			nd.do(nd.m.LinkLost(ended, x.id))
-		}
+		x, ended := w.nodes[w.rng.IntN(20)], w.net.Now()
+		edges := w.endSlow(x, time.Millisecond, Accepted)
 		w.run(5 * time.Millisecond)
 		x.gone = Refused
 		w.run(time.Second)

@@ -101,7 +101,7 @@ func (m *Machine) takeJob(t *target, j job) {
 	}
 	begin := c == nil
 	if begin {
-		c = &check{cause: errand, askAt: never, probeAt: never}
+		c = newCheck(errand)
 		t.check, t.wait = c, never
 		m.stats.Checks++
 	}

@@ -117,9 +117,6 @@ func (r *Replica) takeChunk(p *peer, m *Chunk) {
 	r.takeBundle(&m.Bundle, taking{volatile: m.Volatile, cards: m.Cards})
 	news := len(m.Items) > 0
 	for s := range m.Covered.All() {
-		if s.Node == r.self && s.Hi.Incarnation < r.actor.Incarnation && m.Volatile && !r.saidBegun {
-			r.sayBegun()
-		}
 		r.coverVolatile(m.Volatile, s)
 		news = news || !r.plane(m.Volatile).has(s)
 		r.received(m.Volatile, s)
@@ -149,9 +146,14 @@ func (r *Replica) mayCover(m *Chunk) bool {
 }
 
 // coverVolatile drops the volatile keys of incarnations that have ended, if there
-// is a proof that the node has begun another.
+// is a proof that the node has begun another. Who has some of this node's own is told.
 func (r *Replica) coverVolatile(volatile bool, s crdt.Span) {
-	if n := s.Hi.Incarnation; volatile && n > r.incarnations[s.Node] && r.cfg.Card(s.Node, n) != nil {
+	n := s.Hi.Incarnation
+	switch {
+	case !volatile:
+	case s.Node == r.self && n < r.actor.Incarnation && !r.saidBegun:
+		r.sayBegun()
+	case n > r.incarnations[s.Node] && r.cfg.Card(s.Node, n) != nil:
 		r.hear(s.Node, n)
 	}
 }

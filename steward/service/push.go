@@ -177,7 +177,7 @@ func (p *pusher) changesLocked(m *pb.FromSteward) {
 	}
 	now := p.r.cfg.Clock.Now()
 	var rows []steward.Held
-	last := map[crux.RowKey]int{}
+	last := map[crux.RowKey]uint64{}
 	for _, c := range p.r.log[p.sent+1-p.r.log[0].n:] {
 		if len(rows) == maxRows {
 			break
@@ -188,15 +188,11 @@ func (p *pusher) changesLocked(m *pb.FromSteward) {
 			continue
 		}
 		if left := c.row.TTL - now.Sub(c.at); left > 0 || c.row.Status == crux.Gone {
-			last[c.row.RowKey()] = len(rows)
+			last[c.row.RowKey()] = c.row.Seq
 			rows = append(rows, steward.Held{Row: *c.row, Left: left})
 		}
 	}
-	i := -1
-	rows = slices.DeleteFunc(rows, func(h steward.Held) bool {
-		i++
-		return last[h.Row.RowKey()] != i
-	})
+	rows = slices.DeleteFunc(rows, func(h steward.Held) bool { return h.Row.Seq != last[h.Row.RowKey()] })
 	addDelta(m, steward.Delta{Rows: rows})
 }
 
