@@ -74,7 +74,7 @@ func newBloc(t *testing.T, n int) *bloc {
 func (b *bloc) members(n int) *Members {
 	var list []Member
 	for i := range n {
-		list = append(list, Member{ID: id(i + 1), Master: i == 0})
+		list = append(list, Member{ID: id(i + 1), Master: i == 0, Contact: true})
 	}
 	return NewMembers(list)
 }

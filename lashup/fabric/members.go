@@ -14,7 +14,7 @@ type Member struct {
 	ID     crux.NodeID
 	Master bool
 	// Contact says that it is worth asking for entry into the overlay, and
-	// looking for while it is unreachable. If nobody is, everybody is.
+	// looking for while it is unreachable: its address is known.
 	Contact bool
 }
 
@@ -36,11 +36,6 @@ func NewMembers(list []Member) *Members {
 		}
 		if list[i].Master {
 			m.masters = append(m.masters, list[i].ID)
-		}
-	}
-	if len(m.contacts) == 0 {
-		for i := range list {
-			m.contacts = append(m.contacts, list[i].ID)
 		}
 	}
 	return m

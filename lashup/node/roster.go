@@ -159,9 +159,7 @@ func (r *roster) list(p *people) []fabric.Member {
 	ids := slices.SortedFunc(maps.Keys(r.held), crux.NodeID.Compare)
 	list := make([]fabric.Member, len(ids))
 	for i, id := range ids {
-		// This node is one, which costs nothing: where no other is known, none of those
-		// is dialled whose address nobody knows.
-		list[i] = fabric.Member{ID: id, Master: p.masters[id], Contact: len(r.rows[id]) > 0 || id == r.self}
+		list[i] = fabric.Member{ID: id, Master: p.masters[id], Contact: len(r.rows[id]) > 0}
 	}
 	return list
 }

@@ -63,7 +63,7 @@ func NewWorld(set Setting) *World {
 		w.add(i)
 	}
 	for _, nd := range w.Nodes {
-		w.members = append(w.members, fabric.Member{ID: nd.ID})
+		w.members = append(w.members, fabric.Member{ID: nd.ID, Contact: len(set.Contacts) == 0})
 		w.standing = append(w.standing, replica.Member{ID: nd.ID, Standing: replica.Stable})
 	}
 	for _, i := range set.Contacts {
