@@ -18,6 +18,8 @@ const (
 	lingerFor  = 2 * time.Second        // for evidence that revises a verdict
 	jobPings   = 3                      // for others, of a node that is no neighbour
 
+	agreed = 2 // others who have given a node up
+
 	maxAccusers = 8
 	maxAsks     = 8
 	maxTokens   = 16
@@ -137,11 +139,16 @@ func (m *Machine) restart(t *target) {
 	m.tickCheck(t)
 }
 
-// window is how long evidence is gathered; quick, if there was some before.
+// window is how long evidence is gathered; quick, if there was some before. What
+// several others have waited for, each for as long as it had to, is not waited for
+// once more: then a usual round trip is enough.
 func (m *Machine) window(t *target, quick bool) time.Duration {
 	timeout := m.timeout(t)
 	d := max(2*timeout, m.p.Window)
 	if quick {
+		if len(t.check.accusers) >= agreed && t.hist.measured() {
+			timeout = min(timeout, t.hist.high*time.Duration(1+m.health))
+		}
 		d = max(timeout*3/2, quickMin)
 	}
 	if !t.hist.measured() && !m.anyMeasured() {

@@ -209,20 +209,52 @@ func TestALostLinkIsNoDeath(t *testing.T) {
 	}
 }
 
-// An accuser that is wrong convinces nobody.
+// Accusers that are wrong convince nobody.
 func TestAWrongAccusationIsFoundOut(t *testing.T) {
 	for s := range seeds(50) {
 		w := formed(t, 20, s+1, 0.1)
 		a := w.nodes[0]
-		by := w.node(a.edges[0])
-		for _, id := range a.edges[1:] {
-			o := w.node(id)
-			o.do(o.m.Accused(w.net.Now(), a.id, by.id))
+		wrong := 1 + s%3
+		for _, by := range a.edges[:wrong] {
+			for _, id := range a.edges[wrong:] {
+				o := w.node(id)
+				o.do(o.m.Accused(w.net.Now(), a.id, by))
+			}
+			a.do(a.m.Refute(w.net.Now(), by))
 		}
-		a.do(a.m.Refute(w.net.Now(), by.id))
 		w.run(time.Second)
 		if len(w.log) > 0 {
 			t.Errorf("seed %d: %+v", s+1, w.log)
+		}
+	}
+}
+
+// A neighbour whose round trips have been long does not wait once more for what
+// several others have waited for; but it does for a usual round trip.
+func TestWhatOthersHaveWaitedForIsNotWaitedForAgain(t *testing.T) {
+	const usual = 200 * time.Millisecond
+	for s := range seeds(20) {
+		w := formed(t, 20, s+1, 0.01)
+		x := w.nodes[w.rng.IntN(20)]
+		slow, edges := w.node(x.edges[0]), len(x.edges)
+		h := &slow.m.find(x.id).hist
+		for range len(h.ring) {
+			h.add(usual)
+		}
+		x.hang()
+		w.run(2 * time.Second)
+		var at []time.Duration
+		for _, e := range w.log {
+			if e.verdict.Node == x.id && e.verdict.Why == Hung && e.by != slow {
+				at = append(at, e.at)
+			}
+		}
+		by, _, last := w.verdicts(x)
+		if by[Hung] != edges || len(by) != 1 || len(at) < agreed {
+			t.Fatalf("seed %d: %v of %d neighbours", s+1, by, edges)
+		}
+		if after := last - at[agreed-1]; after < usual || after > usual*3/2+10*time.Millisecond {
+			t.Errorf("seed %d: the slow one %v after the second of the others", s+1, after)
 		}
 	}
 }

@@ -32,12 +32,14 @@ func (h *history) add(rtt time.Duration) {
 }
 
 // sum works out high and timeout: what is longer than the mean by three mean
-// deviations, and than twice the second longest. The longest counts for nothing:
-// one outlier is no rule.
+// deviations, and than twice the second longest. The longest counts for nothing
+// there: one outlier is no rule. It bounds the time, at twice of it: of round trips
+// that were long once and are short now the deviation says no more than that.
 func (h *history) sum() {
 	sorted := h.ring
 	kept := sorted[:h.n]
 	slices.Sort(kept)
+	longest := float64(kept[len(kept)-1])
 	kept = kept[:max(1, len(kept)-1)]
 	mean, deviation := 0.0, 0.0
 	for _, q := range kept {
@@ -49,7 +51,7 @@ func (h *history) sum() {
 	h.low = expand(float64(kept[0]))
 	second := float64(kept[len(kept)-1])
 	h.high = expand(second)
-	h.timeout = expand(max(mean+3*deviation, second+perOctave))
+	h.timeout = expand(max(min(mean+3*deviation, longest+perOctave), second+perOctave))
 }
 
 // measured says whether there are enough round trips to trust them.

@@ -34,6 +34,16 @@ func TestTimeoutsFollowTheHistory(t *testing.T) {
 		h.add(0)
 	}
 	within("nothing at all", h.timeout, 0, ms(1))
+
+	// Of those that were long once the deviation says nothing.
+	h = history{}
+	for range 4 {
+		h.add(ms(100))
+	}
+	for range len(h.ring) - 4 {
+		h.add(ms(0.2))
+	}
+	within("100 ms once, 0.2 ms now", h.timeout, ms(180), ms(220))
 }
 
 // On a slow network nothing is dead because it is slow, from the first ping on.
