@@ -32,20 +32,16 @@ func (s *Store) Write(ctx context.Context, writes []replica.Write) (replica.Vers
 	}
 }
 
-// Received takes in a neighbour's message (fabric.SendTo). It does not block.
+// Received takes in a neighbour's message (fabric.SendTo). It does not block, and
+// reads nothing of it; data is the store's from now on.
 func (s *Store) Received(from crux.NodeID, data []byte) {
-	m, err := replica.Decode(data)
-	if err != nil {
-		s.inbox.lost()
-		return
-	}
-	s.inbox.deliver(mail{from: from, message: m}, len(data))
+	s.inbox.deliver(mail{from: from, data: data})
 }
 
 // Delivered takes in what a member multicast. It does not block; payload is the
 // store's from now on.
 func (s *Store) Delivered(origin crux.NodeID, payload []byte) {
-	s.inbox.deliver(mail{from: origin, payload: payload}, len(payload))
+	s.inbox.deliver(mail{from: origin, data: payload, cast: true})
 }
 
 // Neighbours says whom Send reaches now.

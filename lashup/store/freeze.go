@@ -47,18 +47,20 @@ func (s *Store) Freeze(ctx context.Context) ([]byte, error) {
 	}
 }
 
-// tryFreeze ends the loop with the state once nothing is under way.
-func (s *Store) tryFreeze() {
+// tryFreeze gives the state once nothing is under way; true: nothing is to change it
+// any more.
+func (s *Store) tryFreeze() bool {
 	if s.freezing == nil || len(s.waiting) > 0 || s.unsaved > 0 || s.inbox.waiting() > 0 {
-		return
+		return false
 	}
 	state, err := s.rep.Export(s.now())
 	if crux.KindOf(err) == crux.Unavailable {
-		return // the disk has failed, and may recover
+		return false // the disk has failed, and may recover
 	}
 	s.freezing <- frozen{state, err}
 	s.freezing = nil
 	s.stop()
+	return true
 }
 
 // Thaw lets writes in again after an Announce that came to nothing.

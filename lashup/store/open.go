@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"fulcrum.example/crux"
 	"fulcrum.example/lashup/replica"
@@ -15,6 +16,9 @@ import (
 
 // lockName is the file that keeps other processes out of the log's folder.
 const lockName = "lock"
+
+// lockEvery is how often it is tried while that is waited for.
+const lockEvery = 20 * time.Millisecond
 
 // Opening is a store that is being opened. While another process owns the folder
 // it reads ahead (Follow), so that the handover itself is short. One goroutine
@@ -98,8 +102,13 @@ func (o *Opening) Open(resume []byte) (*Store, error) {
 
 // enter takes the folder's lock.
 func (s *Store) enter() (err error) {
-	s.lock, err = s.cfg.FS.Lock(lockName, fmt.Sprintf("process %d", os.Getpid()))
 	var locked *vfs.Locked
+	for until := s.now() + s.cfg.Patience; ; <-s.cfg.Clock.After(lockEvery) {
+		s.lock, err = s.cfg.FS.Lock(lockName, fmt.Sprintf("process %d", os.Getpid()))
+		if !errors.As(err, &locked) || s.now() >= until {
+			break
+		}
+	}
 	if errors.As(err, &locked) {
 		return crux.Errorf("", crux.Unavailable, "%w: it must end, or hand the store over, first", err)
 	}

@@ -36,6 +36,33 @@ func TestTwoProcessesNeverHaveOneFolder(t *testing.T) {
 	}
 }
 
+// Who has patience gets the folder when the other lets go of it.
+func TestAFolderIsWaitedFor(t *testing.T) {
+	fs, err := vfs.OpenOS(filepath.Join(t.TempDir(), "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer fs.Close()
+	n := &net{}
+	s := n.open(t, 1, 1, fs)
+	mustWrite(t, s, put("a", "1"))
+	cfg := n.config(1, 2, fs)
+	cfg.Patience = time.Minute
+	closed := make(chan error, 1)
+	time.AfterFunc(100*time.Millisecond, func() { closed <- s.Close() })
+	next, err := Open(cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer next.Close()
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	if v := read(t, next, "a"); v.Text[0] != "1" {
+		t.Errorf("a is %v", v)
+	}
+}
+
 func TestAnIncarnationIsUsedOnce(t *testing.T) {
 	fs := vfs.NewMem()
 	n := &net{}

@@ -23,9 +23,9 @@ type pending struct {
 
 // mail is what came from the network.
 type mail struct {
-	from    crux.NodeID
-	message replica.Message // nil: a payload that from multicast
-	payload []byte
+	from crux.NodeID
+	data []byte
+	cast bool // from has multicast it
 }
 
 // inbox is what waits for the loop.
@@ -61,8 +61,9 @@ func (b *inbox) write(p pending) bool {
 	return true
 }
 
-// deliver adds what came from the network, of so many bytes, or drops it.
-func (b *inbox) deliver(m mail, size int) {
+// deliver adds what came from the network, or drops it.
+func (b *inbox) deliver(m mail) {
+	size := len(m.data)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.closed || len(b.mail) >= maxMail || b.bytes+size > maxMailBytes {

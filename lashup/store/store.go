@@ -57,7 +57,9 @@ func (s *Store) Renew() <-chan struct{} { return s.renew }
 func (s *Store) run() {
 	defer s.hangUp()
 	for {
-		s.tryFreeze()
+		if s.tryFreeze() {
+			return
+		}
 		s.timer.set(s.cfg.Clock, s.rep.NextTick(), s.now())
 		select {
 		case <-s.stopped.Done():
@@ -99,11 +101,16 @@ func (s *Store) takeIn() {
 		s.carryOut(s.rep.Write(s.now(), s.cfg.Clock.Now(), reqs...))
 	}
 	for _, m := range mail {
-		if m.message == nil {
-			s.carryOut(s.rep.Delivered(s.now(), m.from, m.payload))
+		if m.cast {
+			s.carryOut(s.rep.Delivered(s.now(), m.from, m.data))
 			continue
 		}
-		s.carryOut(s.rep.Receive(s.now(), m.from, m.message))
+		msg, err := replica.Decode(m.data)
+		if err != nil {
+			s.inbox.lost()
+			continue
+		}
+		s.carryOut(s.rep.Receive(s.now(), m.from, msg))
 	}
 }
 
