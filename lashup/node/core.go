@@ -130,6 +130,15 @@ func (c *core) tick() {
 // later has f called when what the machine has asked for is done.
 func (c *core) later(f func(*core)) { c.deferred = append(c.deferred, f) }
 
+// awake has f called when the machine does not stand still: at once, or by Thaw.
+func (c *core) awake(f func(*core)) {
+	if c.thawed != nil {
+		c.later(f)
+		return
+	}
+	f(c)
+}
+
 // apply carries out what the machine asks for, and then what follows from it.
 func (c *core) apply(r fabric.Ready) {
 	c.carryOut(&r)

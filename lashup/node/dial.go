@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"fulcrum.example/crux"
@@ -25,8 +26,10 @@ const (
 	prefaceMost = 2 * time.Second
 	// maxCard bounds the first frame.
 	maxCard = 1 << 10
-	// maxWelcomes bounds the streams that have not shown a card yet.
-	maxWelcomes = 32
+	// maxWelcomes bounds the streams that have not shown a card yet, peerWelcomes
+	// those of one member.
+	maxWelcomes  = 32
+	peerWelcomes = 2
 )
 
 // connect makes a link to a node: by its card, or by the one that it shows at the
@@ -192,10 +195,16 @@ func writeFrame(conn net.Conn, m packet.Message) error {
 // accept is the goroutine that takes streams in from a listener.
 func (n *Node) accept(l *rpc.PinnedListener) {
 	slots := make(chan struct{}, maxWelcomes)
+	var hall hall
 	for {
 		conn, err := l.Accept()
 		if err != nil {
 			return // closed or retired
+		}
+		peer := conn.(*rpc.PinnedConn).Peer().Node
+		if !hall.enter(peer) {
+			conn.Close()
+			continue
 		}
 		select {
 		case slots <- struct{}{}:
@@ -204,11 +213,39 @@ func (n *Node) accept(l *rpc.PinnedListener) {
 			return
 		}
 		if !n.spawn(func() {
-			defer func() { <-slots }()
+			defer func() { hall.leave(peer); <-slots }()
 			n.welcome(conn)
 		}) {
 			conn.Close()
 		}
+	}
+}
+
+// hall counts the streams of each member that have not shown a card yet: one that
+// makes many keeps nobody else out.
+type hall struct {
+	mu sync.Mutex
+	by map[crux.NodeID]int
+}
+
+func (h *hall) enter(peer crux.NodeID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.by == nil {
+		h.by = make(map[crux.NodeID]int)
+	}
+	if h.by[peer] >= peerWelcomes {
+		return false
+	}
+	h.by[peer]++
+	return true
+}
+
+func (h *hall) leave(peer crux.NodeID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.by[peer]--; h.by[peer] == 0 {
+		delete(h.by, peer)
 	}
 }
 

@@ -199,6 +199,46 @@ func TestAFrozenNodeAnswersPings(t *testing.T) {
 	}
 }
 
+// What comes to a node that stands still is not acted on before Thaw: its successor
+// goes on from what it was.
+func TestAFrozenNodeDecidesNothing(t *testing.T) {
+	t.Parallel()
+	w := form(t, 3)
+	h, other := w.all[0], w.all[1].member.ID
+	_, files, err := h.Freeze(soon(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		f.Close()
+	}
+	var before, after int
+	look := func(f func(*core)) {
+		if !h.core.enter(f) {
+			t.Fatal("it has ended")
+		}
+	}
+	look(func(c *core) {
+		before = len(c.deferred)
+		c.startProbe(other)
+	})
+	eventually(t, "the kernel's answer", func() (ok bool) {
+		look(func(c *core) { ok, after = c.probes == 0, len(c.deferred) })
+		return ok
+	})
+	if after != before+1 {
+		t.Errorf("%d things wait for Thaw, and %d did before", after, before)
+	}
+	if err := h.Thaw(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	look(func(c *core) { after = len(c.deferred) })
+	if after > 0 {
+		t.Errorf("%d things wait still", after)
+	}
+	w.together()
+}
+
 func TestAStateThatIsNoneIsRefused(t *testing.T) {
 	t.Parallel()
 	w := form(t, 2)

@@ -9,6 +9,7 @@ import (
 
 	"fulcrum.example/confab/seal"
 	"fulcrum.example/crux"
+	"fulcrum.example/crux/rpc"
 	"fulcrum.example/lashup/detect"
 	"fulcrum.example/lashup/fabric"
 	"fulcrum.example/lashup/overlay"
@@ -364,4 +365,38 @@ func TestOpenWaitsForASignature(t *testing.T) {
 			n.Close()
 		}
 	}
+}
+
+// Who makes streams and says nothing on them is shown a card on a few, and keeps
+// nobody else out.
+func TestSilentStreamsOfOneMemberAreFew(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3)
+	a, r, b := w.all[0], corrupt(w.all[1]), w.all[2]
+	a.start()
+	c := a.Card(a.member.ID)
+	const streams = 10
+	shown := make(chan bool, streams)
+	for range streams {
+		conn, err := rpc.DialPinned(soon(t), r.net, crux.Endpoint{Node: c.Node, Horde: crux.DefaultHorde, Inst: c.Inst, NetID: crux.NetIDOf(c.Link)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Abort)
+		go func() {
+			_, err := packet.ReadFrame(conn, maxCard)
+			shown <- err == nil
+		}()
+	}
+	refused := 0
+	for range streams {
+		if !<-shown {
+			refused++
+		}
+	}
+	if refused == 0 || refused == streams {
+		t.Errorf("%d of %d were refused", refused, streams)
+	}
+	b.start()
+	eventually(t, "the honest ones to be neighbours", func() bool { return a.linksOf() == 1 && b.linksOf() == 1 })
 }

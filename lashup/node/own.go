@@ -123,8 +123,10 @@ func (n *Node) renew(card *route.Card) {
 		switch {
 		case err == nil:
 			n.core.enter(func(c *core) {
-				c.n.pairs.SetOwn(s)
-				c.apply(c.m.SetCard(c.n.now(), s))
+				c.awake(func(c *core) {
+					c.n.pairs.SetOwn(s)
+					c.apply(c.m.SetCard(c.n.now(), s))
+				})
 			})
 			return
 		case crux.KindOf(err) == crux.Canceled:

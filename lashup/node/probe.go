@@ -34,7 +34,7 @@ func (c *core) startProbe(id crux.NodeID) {
 		}
 		c.n.core.enter(func(c *core) {
 			c.probes--
-			c.probed(id, outcomeOf(err))
+			c.awake(func(c *core) { c.probed(id, outcomeOf(err)) })
 		})
 	}) {
 		c.probes--
