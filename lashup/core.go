@@ -30,6 +30,9 @@ const (
 	rowPatience = time.Second
 	// shutMost bounds the wait for writes under way at the end.
 	shutMost = 2 * time.Second
+	// takeBackMost bounds the wait for a taker that failed to let go of the store:
+	// it may be a process that got no time.
+	takeBackMost = 30 * time.Second
 )
 
 // factory makes engines of what the service routine was given.
@@ -100,7 +103,7 @@ func (f *factory) open(ctx context.Context, floor uint64) (_ engine, err error) 
 	if err := c.openNode(ctx, nil); err != nil {
 		return nil, err
 	}
-	o, err := c.prepareStore()
+	o, err := c.prepareStore(0)
 	if err != nil {
 		return nil, err
 	}

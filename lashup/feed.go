@@ -46,8 +46,9 @@ func (c *core) sink() node.Sink {
 	}
 }
 
-// prepareStore begins to open the store.
-func (c *core) prepareStore() (*store.Opening, error) {
+// prepareStore begins to open the store, and may wait so long for another process
+// to let go of it.
+func (c *core) prepareStore(patience time.Duration) (*store.Opening, error) {
 	if c.files == nil {
 		var err error
 		if c.files, err = openDir(c.network.Dir(), storeName); err != nil {
@@ -60,7 +61,7 @@ func (c *core) prepareStore() (*store.Opening, error) {
 			Self: c.network.ID(), Bloc: c.network.Members().View().Bloc, Incarnation: c.epoch, First: c.first, Rand: rand.New(newSource()),
 			Sign: c.sign, Verify: c.verify, Card: c.card,
 		},
-		FS: c.files, Clock: clock.Real{}, Log: c.log, Send: c.send, Cast: c.cast,
+		FS: c.files, Patience: patience, Clock: clock.Real{}, Log: c.log, Send: c.send, Cast: c.cast,
 		Notice: func(keys [][]string) {
 			c.log.Warn("keys that were corrupt here were replaced by the neighbours'", "keys", len(keys), "first", keys[0])
 		},

@@ -68,7 +68,7 @@ func (c *core) resume() error {
 		c.frozenFabric = false
 	}
 	if c.frozenStore != nil {
-		o, err := c.prepareStore()
+		o, err := c.prepareStore(takeBackMost)
 		if err == nil {
 			err = c.openStore(o, c.frozenStore)
 		}

@@ -104,6 +104,7 @@ func give(ctx context.Context, c *channel, o owner) (paused time.Duration, err e
 	gave := false
 	defer func() {
 		if err != nil && gave {
+			c.Close() // the taker lets go of everything
 			if again := o.resume(); again != nil {
 				err = crux.Errorf("hand over", crux.Internal, "%w; and what was given could not be taken back: %w", err, again)
 			}

@@ -1,8 +1,11 @@
 package lashup
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"sync"
 
 	"fulcrum.example/crux"
@@ -16,6 +19,11 @@ const (
 	maxClients = 4096
 	// maxUnanswered bounds the answers that are kept for one client.
 	maxUnanswered = 1024
+	// maxSaved bounds the answers that a handover carries, and maxSavedError, in
+	// bytes, what is said of one that failed: the clients that wrote longest ago are
+	// forgotten, so that a handover is never too large to be made.
+	maxSaved      = 1 << 17
+	maxSavedError = 256
 )
 
 // clientID is what a client calls itself: 16 random bytes.
@@ -181,17 +189,28 @@ type savedWrite struct {
 	Error   string          `json:"error,omitempty"`
 }
 
-// save gives what is remembered. No write may be under way.
+// save gives what is remembered, of the clients that wrote last if it is very much.
+// No write may be under way.
 func (r *requests) save() ([]byte, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := savedRequests{Forgot: r.forgot}
-	for id, c := range r.clients {
+	ids := slices.SortedFunc(maps.Keys(r.clients), func(a, b clientID) int {
+		return cmp.Compare(r.clients[b].used, r.clients[a].used)
+	})
+	writes := 0
+	for _, id := range ids {
+		c := r.clients[id]
+		if writes += len(c.byNum); writes > maxSaved {
+			out.Forgot = true
+			break
+		}
 		s := savedClient{ID: id, Floor: c.floor, Used: c.used}
 		for n, o := range c.byNum {
 			w := savedWrite{Number: n, Version: o.version}
 			if o.err != nil {
-				w.Kind, w.Error = crux.KindOf(o.err), o.err.Error()
+				text := o.err.Error()
+				w.Kind, w.Error = crux.KindOf(o.err), text[:min(len(text), maxSavedError)]
 			}
 			s.Ended = append(s.Ended, w)
 		}

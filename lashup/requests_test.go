@@ -163,3 +163,35 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A handover carries the answers of those that wrote last, and no more than fit.
+func TestAHandoverCarriesNoMoreThanFits(t *testing.T) {
+	t.Parallel()
+	r, a := newRequests(7), &teller{}
+	const clients = maxSaved/maxUnanswered + 2
+	for c := range clients {
+		for n := range maxUnanswered {
+			if _, err := r.do(t.Context(), request(byte(c), uint64(n+1), 1), false, a.apply); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b, err := r.save()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b) > maxBody/2 {
+		t.Errorf("%d bytes", len(b))
+	}
+	heir, err := loadRequests(7, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was := a.applied
+	if v, err := heir.do(t.Context(), again(request(clients-1, 1, 1)), false, a.apply); err != nil || a.applied != was {
+		t.Errorf("the last one's: %v, %v, applied anew: %v", v, err, a.applied != was)
+	}
+	if _, err := heir.do(t.Context(), again(request(0, 1, 1)), false, a.apply); crux.KindOf(err) != crux.Timeout {
+		t.Errorf("the first one's, which is forgotten: %v", err)
+	}
+}

@@ -38,7 +38,7 @@ func (t *taken) prepare(ctx context.Context, o offer) (err error) {
 	if _, err := t.network.Keys().Server(ctx, at); err != nil {
 		return err
 	}
-	if t.opening, err = t.prepareStore(); err != nil {
+	if t.opening, err = t.prepareStore(0); err != nil {
 		return err
 	}
 	for range followMost {
@@ -106,7 +106,9 @@ func (c *core) drop() {
 	} else if c.sockets != nil {
 		c.sockets.Service.Close()
 	}
-	if n := c.node.Load(); n != nil {
+	if n := c.node.Load(); n == nil && c.sockets != nil {
+		c.log.Debug("the sockets close", "err", c.sockets.Close())
+	} else if n != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), shutMost)
 		defer cancel()
 		_, files, err := n.Freeze(ctx)

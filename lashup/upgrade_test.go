@@ -2,7 +2,10 @@ package lashup
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -10,6 +13,7 @@ import (
 
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/rpc/fabric"
+	"fulcrum.example/lashup/store/vfs"
 )
 
 // load writes without pause, and notes the longest time that a write took.
@@ -187,4 +191,53 @@ func TestASuccessorThatDiesLeavesAllToTheOldProcess(t *testing.T) {
 	cancel()
 	watchers.Wait()
 	next.stop()
+}
+
+// A taker that opens the store, is given the fabric, gets no time, and lets go of the
+// store late.
+func TestASuccessorThatIsLateLeavesAllToTheOldProcess(t *testing.T) {
+	t.Parallel()
+	b := newBloc(t, 2)
+	old := b.hosts[0].run("lashup1_0")
+	b.hosts[1].run("lashup1_0")
+	clients := []*fabric.Client{b.hosts[0].client(), b.hosts[1].client()}
+	b.formed(clients, 2)
+	must(t, clients[0].Counter("x").Incr(soon(t), 1))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var watchers sync.WaitGroup
+	unbroken(ctx, t, clients[1], b.hosts[0].member.ID, &watchers)
+
+	token, err := tokenOf(b.hosts[0].dir)
+	must(t, err)
+	c, err := dialOwner(ctx, b.hosts[0].dir+"/"+doorName, hello{Version: handoverVersion, Token: token, Inst: "lashup1_1"})
+	must(t, err)
+	defer c.Close()
+	var o offer
+	must(t, c.receive(kindOffer, helloPatience, &o))
+	_, err = c.answer(kindReady, kindStore)
+	must(t, err)
+	files, err := vfs.OpenOS(filepath.Join(b.hosts[0].dir, storeName))
+	must(t, err)
+	defer files.Close()
+	lock, err := files.Lock("lock", "the late one")
+	must(t, err)
+	m, err := c.answer(kindOpened, kindFabric)
+	must(t, err)
+	defer closeAll(m.files)
+	if _, err := c.expect(kindYours, 10*time.Second); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("it is to hear the end of what it is too late for, and hears %v", err)
+	}
+	// The connection has ended: the owner is taking everything back.
+	bounded, stop := context.WithTimeout(ctx, 300*time.Millisecond)
+	defer stop()
+	if err := clients[0].Counter("x").Incr(bounded, 1); err == nil {
+		t.Error("the store takes writes while another has its folder")
+	}
+	must(t, lock.Close())
+	eventually(t, "writes to go on", func() bool { return clients[0].Counter("x").Incr(soon(t), 1) == nil })
+	eventually(t, "the writes elsewhere", func() bool { n, err := clients[1].Counter("x").Value(soon(t)); return n >= 2 && err == nil })
+	cancel()
+	watchers.Wait()
+	old.stop()
 }
