@@ -81,3 +81,22 @@ func TestHealthRecovers(t *testing.T) {
 		t.Errorf("health %d, timeout %v five seconds later", m.health, m.timeout(m.targets[0]))
 	}
 }
+
+// What lay unread while a process was starved is taken in before its timers: it was
+// late once.
+func TestATimeWithoutTheProcessorCountsOnce(t *testing.T) {
+	w := formed(t, 10, 1, 0)
+	m := w.nodes[0].m
+	now, before := m.NextTick()+300*time.Millisecond, m.Stats().Late
+	for i := range 5 {
+		m.Heard(now+time.Duration(i)*time.Millisecond, m.targets[1].id)
+	}
+	m.Tick(now + 5*time.Millisecond)
+	if n := m.Stats().Late - before; n != 1 || m.health != 2 {
+		t.Errorf("late %d times, health %d", n, m.health)
+	}
+	m.Heard(m.NextTick()+100*time.Millisecond, m.targets[1].id)
+	if n := m.Stats().Late - before; n != 2 {
+		t.Errorf("late %d times, after another delay", n)
+	}
+}

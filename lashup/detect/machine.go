@@ -15,6 +15,7 @@ type Machine struct {
 	p       Params
 	now     time.Duration
 	due     time.Duration // when Tick is to be called
+	noticed time.Duration // up to when lateness was noticed
 	seq     uint64        // of pings and requests
 	targets []*target
 	watched int // targets that are neighbours
@@ -150,8 +151,10 @@ func (m *Machine) begin(now time.Duration) {
 		Sends: m.out.Sends[:0], Probes: m.out.Probes[:0],
 		Verdicts: m.out.Verdicts[:0], Results: m.out.Results[:0],
 	}
-	if m.due != never && m.now-m.due > m.p.Late {
-		m.late(m.now - m.due)
+	// What was late once is not late again until the Tick that is due has come.
+	if since := max(m.due, m.noticed); m.due != never && m.now-since > m.p.Late {
+		m.noticed = m.now
+		m.late(m.now - since)
 	}
 }
 
