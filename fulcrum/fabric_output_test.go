@@ -51,12 +51,20 @@ func TestTheFabricsTablesFit(t *testing.T) {
 
 	out.Reset()
 	long := &fabric.Value{Type: fabric.TypeRegister, Bytes: []byte(strings.Repeat("long ", 50))}
-	if err := showKeys(&out, []kvEntry{{"config/limit", fabric.TypeRegister, long, nil}, {"n", fabric.TypeDisableWinsFlag, &fabric.Value{Type: fabric.TypeDisableWinsFlag}, nil}}); err != nil {
+	if err := showKeys(&out, []kvEntry{{"config/limit", fabric.TypeRegister, long, nil, false}, {"n", fabric.TypeDisableWinsFlag, &fabric.Value{Type: fabric.TypeDisableWinsFlag}, nil, false}}); err != nil {
 		t.Fatal(err)
 	}
 	fits(t, out.String())
 	if !strings.Contains(out.String(), "…") {
 		t.Errorf("not cut:\n%s", &out)
+	}
+
+	out.Reset()
+	if err := showKeys(&out, []kvEntry{{"k\x1b[31m\nFAKE", fabric.TypeRegister, long, nil, false}}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(out.String(), "\n") != 2 || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("a key forges rows:\n%q", &out)
 	}
 }
 
@@ -71,6 +79,7 @@ func TestEventsAndMessagesAreLines(t *testing.T) {
 		{fabric.Event{Kind: fabric.Existing, Key: key, New: one}, "a/b = 1\n", `{"event":"existing","key":"a/b","type":"counter","new":1,"version":{"epoch":0,"number":0}}` + "\n"},
 		{fabric.Event{Kind: fabric.Synced, Version: fabric.Version{Epoch: 7, Number: 9}}, "", `{"event":"synced","version":{"epoch":7,"number":9}}` + "\n"},
 		{fabric.Event{Kind: fabric.Changed, Key: key, Old: one, New: two}, "a/b: 1 -> 2\n", `{"event":"changed","key":"a/b","type":"counter","old":1,"new":2,"version":{"epoch":0,"number":0}}` + "\n"},
+		{fabric.Event{Kind: fabric.Existing, Key: []string{"a\x1b[31m\nb"}, New: one}, `a\x1b[31m\nb = 1` + "\n", ""},
 		{fabric.Event{Kind: fabric.Changed, Key: key, OldUnknown: true, New: two}, "a/b: ? -> 2\n", ""},
 		{fabric.Event{Kind: fabric.Changed, Key: key, Old: two}, "a/b: 2 -> nothing\n", `{"event":"deleted","key":"a/b","old":2,"version":{"epoch":0,"number":0}}` + "\n"},
 	} {
@@ -84,6 +93,12 @@ func TestEventsAndMessagesAreLines(t *testing.T) {
 		if text.String() != x.text || x.json != "" && js.String() != x.json {
 			t.Errorf("%q and %s", &text, &js)
 		}
+	}
+
+	forged := fabric.Message{ID: fabric.MessageID{Origin: crux.NodeID{0xa}}, Topic: "t", Payload: []byte("one\n0b00000000000000 t two")}
+	var line bytes.Buffer
+	if err := printMessage(&line, forged, false); err != nil || strings.Count(line.String(), "\n") != 1 {
+		t.Errorf("%q, %v", &line, err)
 	}
 
 	m := fabric.Message{ID: fabric.MessageID{Origin: crux.NodeID{0xa}, Epoch: 1, Number: 2}, Topic: "t", Payload: []byte{0xff}, Gap: true}

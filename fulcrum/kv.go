@@ -23,8 +23,8 @@ It holds what was first written to it: a register (put), a set (add, remove), a
 counter (incr), or what services write: flags and maps. Writes of different
 nodes at the same time merge. Keys below node/ID are written by that node alone.
 
-A PATTERN has a glob for each element (*, ?, [a-z]); ** at its end stands for
-whatever follows.`,
+A PATTERN has a glob for each element (*, ?, [a-z]); ** as its last element
+stands for whatever follows.`,
 		Example: "  fulcrum kv put config/limit 100\n  fulcrum kv incr calls/web\n  fulcrum kv watch 'backends/**'",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
@@ -45,19 +45,21 @@ type kvEntry struct {
 	Type    fabric.Type     `json:"type"`
 	Value   *fabric.Value   `json:"value"`
 	Version *fabric.Version `json:"version,omitempty"`
+	raw     bool
 }
 
 func newKVGet() *cobra.Command {
-	return newFabricListing(&cobra.Command{
+	cmd := newFabricListing(&cobra.Command{
 		Use:   "get KEY",
 		Short: "Print what a key holds",
 		Long: `Print what a key holds: a register's text, a counter's number, anything else as
-JSON. Bytes that are no text are printed as {"base64": ...}.`,
-		Example:           "  fulcrum kv get config/limit\n  fulcrum kv get calls/web -o json",
+JSON. Text of several lines is printed as JSON has it, and bytes that are no
+text as {"base64": ...}; with --raw a register's bytes come as they are.`,
+		Example:           "  fulcrum kv get config/limit\n  fulcrum kv get calls/web -o json\n  fulcrum kv get config/routes --raw > routes.json",
 		Args:              cobra.ExactArgs(1),
 		PreRunE:           keyFirst,
 		ValidArgsFunction: cobra.NoFileCompletions,
-	}, func(ctx context.Context, c *operator.Fabric, _ *viper.Viper, args []string) (kvEntry, error) {
+	}, func(ctx context.Context, c *operator.Fabric, v *viper.Viper, args []string) (kvEntry, error) {
 		key, err := fabric.ParseKey(args[0])
 		if err != nil {
 			return kvEntry{}, err
@@ -67,13 +69,22 @@ JSON. Bytes that are no text are printed as {"base64": ...}.`,
 		case err != nil:
 			return kvEntry{}, err
 		case r.Value == nil:
-			return kvEntry{}, crux.Errorf("get", crux.NotFound, "there is no key %s: 'fulcrum kv list' shows those there are", args[0])
+			return kvEntry{}, crux.Errorf("get", crux.NotFound, "there is no key %s: 'fulcrum kv list' shows those there are", printable(args[0]))
+		case v.GetBool("raw") && r.Value.Type != fabric.TypeRegister:
+			return kvEntry{}, crux.Errorf("get", crux.Invalid, "the key holds a %s, and --raw is for registers", r.Value.Type)
 		}
-		return kvEntry{fabric.FormatKey(key), r.Value.Type, r.Value, &r.Version}, nil
-	}, func(w io.Writer, e kvEntry) error {
-		_, err := fmt.Fprintln(w, e.Value)
+		return kvEntry{fabric.FormatKey(key), r.Value.Type, r.Value, &r.Version, v.GetBool("raw")}, nil
+	}, func(w io.Writer, e kvEntry) (err error) {
+		if e.raw {
+			_, err = w.Write(e.Value.Bytes)
+		} else {
+			_, err = fmt.Fprintln(w, e.Value)
+		}
 		return err
 	})
+	cmd.Flags().Bool("raw", false, "a register's bytes as they are, and no more")
+	cmd.MarkFlagsMutuallyExclusive("raw", "output")
+	return cmd
 }
 
 // patternOf reads the pattern that a command's only argument is, all keys if
@@ -93,12 +104,17 @@ func patternOnly(_ *cobra.Command, args []string) error {
 
 func newKVList() *cobra.Command {
 	cmd := newFabricListing(&cobra.Command{
-		Use:               "list [PATTERN]",
-		Short:             "List keys and what they hold",
-		Long:              "List the keys that PATTERN selects (all, unless it is given) and what they hold,\ncut short; -o json has all of it.",
-		Example:           "  fulcrum kv list\n  fulcrum kv list 'backends/*' -o json",
-		Args:              cobra.MaximumNArgs(1),
-		PreRunE:           patternOnly,
+		Use:     "list [PATTERN]",
+		Short:   "List keys and what they hold",
+		Long:    "List the keys that PATTERN selects (all, unless it is given) and what they hold,\ncut short; -o json has all of it.",
+		Example: "  fulcrum kv list\n  fulcrum kv list 'backends/*' -o json",
+		Args:    cobra.MaximumNArgs(1),
+		PreRunE: func(cmd *cobra.Command, args []string) error {
+			if err := notNegative(cmd, "limit"); err != nil {
+				return err
+			}
+			return patternOnly(cmd, args)
+		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}, func(ctx context.Context, c *operator.Fabric, v *viper.Viper, args []string) ([]kvEntry, error) {
 		p, err := patternOf(args)
@@ -110,7 +126,7 @@ func newKVList() *cobra.Command {
 			if err != nil {
 				return nil, err
 			}
-			list = append(list, kvEntry{fabric.FormatKey(e.Key), e.Value.Type, e.Value, nil})
+			list = append(list, kvEntry{fabric.FormatKey(e.Key), e.Value.Type, e.Value, nil, false})
 		}
 		return list, nil
 	}, showKeys)
@@ -123,7 +139,9 @@ const tableWidth = 80
 
 func showKeys(w io.Writer, list []kvEntry) error {
 	keys, types := len("KEY"), len("TYPE")
-	for _, e := range list {
+	for i := range list {
+		e := &list[i]
+		e.Key = printable(e.Key)
 		keys, types = max(keys, len([]rune(e.Key))), max(types, len(e.Type.String()))
 	}
 	const gaps = 4

@@ -44,9 +44,21 @@ func TestTheFabricsCommands(t *testing.T) {
 	says(one, `^\["a","b"\]\n$`, "kv", "add", "set/x", "b", "a")
 	says(one, `^\["a"\]\n$`, "kv", "remove", "set/x", "b", "absent")
 	says(one, `(?s)^KEY +TYPE +VALUE\ncalls .*config/limit +register +100\nset/x +set +\["a"\]\n$`, "kv", "list")
-	for range 3 {
-		says(one, `^deleted set/x\n$`, "kv", "delete", "set/x")
+	says(one, `^deleted set/x\n$`, "kv", "delete", "set/x")
+	for range 3 { // what is not there is no error
+		says(one, `^there was no key set/x\n$`, "kv", "delete", "set/x")
 	}
+	// What was read from standard input comes back as it was.
+	lines := "a\n\tb\x00\n"
+	if _, errs, exit := one.runWith(lines, "kv", "put", "config/lines", "-"); exit != 0 {
+		t.Errorf("exit status %d: %s", exit, errs)
+	}
+	if got := one.ok("kv", "get", "config/lines", "--raw"); got != lines {
+		t.Errorf("%q was written, %q is read", lines, got)
+	}
+	says(one, `^"a\\n\\tb\\u0000\\n"\n$`, "kv", "get", "config/lines")
+	one.fails(1, `the key holds a counter, and --raw is for registers`, "kv", "get", "calls", "--raw")
+	says(one, `^deleted config/lines\n$`, "kv", "delete", "config/lines")
 	var list []struct{ Key, Type string }
 	if err := json.Unmarshal([]byte(one.ok("kv", "list", "c*/**", "-o", "json")), &list); err != nil || len(list) != 2 || list[0].Key != "calls" {
 		t.Errorf("%v, %v", list, err)
@@ -54,6 +66,7 @@ func TestTheFabricsCommands(t *testing.T) {
 	one.fails(1, `there is no key set/x: 'fulcrum kv list' shows those there are`, "kv", "get", "set/x")
 	one.fails(1, `holds a last-writer register, but the operation is for a counter`, "kv", "incr", "config/limit")
 	one.fails(1, `belongs to node 0102030405060708: only that one writes it`, "kv", "put", "node/0102030405060708/x", "1")
+	one.fails(1, `0102030405060708 is no member`, "multicast", "send", "news", "x", "--only", "0102030405060708")
 	two.fails(1, `topics that begin with lashup/ are lashup's own`, "multicast", "send", "lashup/kv", "x")
 
 	watch := start(t, two.env, "kv", "watch", "config/**")

@@ -18,7 +18,8 @@ func newKVWatch() *cobra.Command {
 		Short: "Print what keys hold, and then each change",
 		Long: `Print what the keys hold that PATTERN selects (all, unless it is given), and
 then each change, until it is interrupted. It goes on through upgrades and
-restarts of the node. With -o json each line is an object.`,
+restarts of the node, and says so while the node is away. With -o json each line
+is an object.`,
 		Example:           "  fulcrum kv watch 'backends/**'\n  fulcrum kv watch config/limit -o json",
 		Args:              cobra.MaximumNArgs(1),
 		PreRunE:           patternOnly,
@@ -33,6 +34,7 @@ restarts of the node. With -o json each line is an object.`,
 				return err
 			}
 			return withFabric(cmd, func(ctx context.Context, c *operator.Fabric, _ *viper.Viper) error {
+				tellTrouble(cmd, c)
 				for e, err := range c.Watch(ctx, p) {
 					if err != nil {
 						return err
@@ -48,6 +50,17 @@ restarts of the node. With -o json each line is an object.`,
 	addNode(cmd)
 	addOutput(cmd)
 	return cmd
+}
+
+// tellTrouble says on standard error when a stream is broken, and when it goes on.
+func tellTrouble(cmd *cobra.Command, c *operator.Fabric) {
+	c.OnTrouble(func(why error) {
+		if why == nil {
+			fmt.Fprintln(cmd.ErrOrStderr(), "fulcrum: the node's lashup answers again")
+			return
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "fulcrum: the node's lashup does not answer, and is still tried: %v\n", why)
+	})
 }
 
 // kvEvent is an event as JSON has it.
@@ -82,12 +95,13 @@ func printEvent(w io.Writer, e fabric.Event, asJSON bool) error {
 	if e.OldUnknown {
 		old = "?"
 	}
+	key := printable(out.Key)
 	var err error
 	switch out.Event {
 	case "existing":
-		_, err = fmt.Fprintf(w, "%s = %s\n", out.Key, e.New)
+		_, err = fmt.Fprintf(w, "%s = %s\n", key, e.New)
 	case "changed", "deleted":
-		_, err = fmt.Fprintf(w, "%s: %s -> %s\n", out.Key, old, e.New)
+		_, err = fmt.Fprintf(w, "%s: %s -> %s\n", key, old, e.New)
 	}
 	return err
 }

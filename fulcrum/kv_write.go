@@ -34,15 +34,16 @@ func newKVCommand(cmd *cobra.Command, do func(ctx context.Context, c *operator.F
 	return cmd
 }
 
-// maxValue is the longest value that a key takes.
+// maxValue is the most that is read of a value or a payload, in bytes. What a key takes
+// is less by what describes the value; its lashup says so.
 const maxValue = 1 << 20
 
 func newKVPut() *cobra.Command {
 	return newKVCommand(&cobra.Command{
 		Use:     "put KEY VALUE|-",
 		Short:   "Write a register: of several writers, the last one's value holds",
-		Long:    "Write a register: of several writers, the last one's value holds. With - the\nvalue is read from standard input, as it is, 1 MiB at most.",
-		Example: "  fulcrum kv put config/limit 100\n  fulcrum kv put config/routes - < routes.json",
+		Long:    "Write a register: of several writers, the last one's value holds. With - the\nvalue is read from standard input, as it is. With what describes it a value may\ntake 1 MiB. One that begins with - comes after --.",
+		Example: "  fulcrum kv put config/limit 100\n  fulcrum kv put config/offset -- -5\n  fulcrum kv put config/routes - < routes.json",
 		Args:    cobra.ExactArgs(2),
 	}, func(ctx context.Context, c *operator.Fabric, w io.Writer, key, args []string) error {
 		value, err := valueOrStdin(args[0], maxValue)
@@ -52,7 +53,7 @@ func newKVPut() *cobra.Command {
 		if err := fabric.NewRegister[[]byte](c, key...).Set(ctx, value); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(w, "wrote %s (%d bytes)\n", fabric.FormatKey(key), len(value))
+		_, err = fmt.Fprintf(w, "wrote %s (%d bytes)\n", printable(fabric.FormatKey(key)), len(value))
 		return err
 	})
 }
@@ -91,7 +92,7 @@ func newKVRemove() *cobra.Command {
 	return newKVCommand(&cobra.Command{
 		Use:     "remove KEY ELEMENT...",
 		Short:   "Remove elements from a set",
-		Long:    "Remove elements from a set, and print it. What is not there is no error.",
+		Long:    "Remove elements from a set, and print it. What is not there is no error; a set\nwithout elements is no key any more.",
 		Example: "  fulcrum kv remove backends/web 10.0.0.7:80",
 		Args:    cobra.MinimumNArgs(2),
 	}, func(ctx context.Context, c *operator.Fabric, w io.Writer, key, args []string) error {
@@ -155,10 +156,18 @@ func newKVDelete() *cobra.Command {
 		Example: "  fulcrum kv delete config/limit",
 		Args:    cobra.ExactArgs(1),
 	}, func(ctx context.Context, c *operator.Fabric, w io.Writer, key, _ []string) error {
-		if err := c.Delete(ctx, key...); err != nil {
+		was, err := c.Read(ctx, key...)
+		if err == nil {
+			err = c.Delete(ctx, key...)
+		}
+		if err != nil {
 			return err
 		}
-		_, err := fmt.Fprintf(w, "deleted %s\n", fabric.FormatKey(key))
+		text := "deleted %s\n"
+		if was.Value == nil {
+			text = "there was no key %s\n"
+		}
+		_, err = fmt.Fprintf(w, text, printable(fabric.FormatKey(key)))
 		return err
 	})
 }

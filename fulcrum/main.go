@@ -123,8 +123,17 @@ func usageTemplate(cobras string) string {
 	).Replace(cobras)
 }
 
-// wrapArgs makes a wrong number of arguments a usage error, on every command.
+// wrapArgs makes what is wrong with the arguments a usage error, on every command: a
+// wrong number of them, and what PreRunE finds, which asks nobody.
 func wrapArgs(cmd *cobra.Command) {
+	if check := cmd.PreRunE; check != nil {
+		cmd.PreRunE = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return &usageError{cmd.CommandPath(), err}
+			}
+			return nil
+		}
+	}
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
 			if err := check(cmd, args); err != nil {

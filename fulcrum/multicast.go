@@ -62,8 +62,8 @@ func newMulticastSend() *cobra.Command {
 	f := cmd.Flags()
 	f.Bool("loop", false, "listeners on this node get it too")
 	f.Bool("record-route", false, "have each copy record the nodes that it comes through")
-	f.Int("fanout", 1, "how many copies, over ways as different as can be")
-	f.Int("ttl", 0, "how many hops at most; 0: no limit")
+	f.Int("fanout", 1, "how many copies, over ways as different as can be; 8 at most")
+	f.Int("ttl", 0, "how many hops at most, up to 65535; 0: no limit")
 	f.StringSlice("only", nil, "to these `nodes` alone (repeat, or separate by commas)")
 	f.Bool("compress", false, "compress the payload")
 	_ = cmd.RegisterFlagCompletionFunc("only", completeNodes(1<<10))
@@ -94,10 +94,12 @@ func newMulticastListen() *cobra.Command {
 		Use:   "listen TOPIC...",
 		Short: "Print the messages of topics as they arrive",
 		Long: `Print the messages of topics as they arrive, each on a line with its origin and
-topic, until it is interrupted or has printed --count of them. With -o json each
-line is an object, with the route if it was recorded.`,
+topic, until it is interrupted or has printed --count of them. Line breaks and
+the like are escaped. With -o json each line is an object, with the route if it
+was recorded.`,
 		Example:           "  fulcrum multicast listen deploys\n  fulcrum multicast listen deploys routes -o json --count 1",
 		Args:              cobra.MinimumNArgs(1),
+		PreRunE:           func(cmd *cobra.Command, _ []string) error { return notNegative(cmd, "count") },
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, topics []string) error {
 			asJSON, err := wantJSON(cmd)
@@ -116,6 +118,7 @@ line is an object, with the route if it was recorded.`,
 }
 
 func listenTo(ctx context.Context, cmd *cobra.Command, c *operator.Fabric, topics []string, count int, asJSON bool) error {
+	tellTrouble(cmd, c)
 	s, err := c.Subscribe(ctx, topics...)
 	if err != nil {
 		return err
@@ -157,9 +160,10 @@ func printMessage(w io.Writer, m fabric.Message, asJSON bool) error {
 		}
 		return printJSONLine(w, out)
 	}
+	text = printable(text)
 	if !isText {
 		text = "base64:" + base64.StdEncoding.EncodeToString(m.Payload)
 	}
-	_, err := fmt.Fprintf(w, "%s %s %s\n", m.ID.Origin, m.Topic, text)
+	_, err := fmt.Fprintf(w, "%s %s %s\n", m.ID.Origin, printable(m.Topic), text)
 	return err
 }

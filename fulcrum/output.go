@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -66,6 +67,24 @@ func printTable(w io.Writer, header []string, rows [][]string) error {
 		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// printable is a text as one line of a terminal shows it: what would move the cursor,
+// or begin another line, is escaped.
+func printable(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return s
+	}
+	q := strconv.Quote(s)
+	return q[1 : len(q)-1]
+}
+
+// notNegative refuses a count below 0.
+func notNegative(cmd *cobra.Command, flag string) error {
+	if n, err := cmd.Flags().GetInt(flag); err == nil && n < 0 {
+		return fmt.Errorf("--%s=%d: want 0 or more", flag, n)
 	}
 	return nil
 }

@@ -33,8 +33,9 @@ time to join. --scenario plays a scenario file instead, which says what happens
 and what must hold: lashup/sim describes them, lashup/testdata has examples.`,
 		Example: `  fulcrum sim fabric --nodes 1000 --fail hang --updates 100 -o json
   fulcrum sim fabric --scenario lashup/testdata/split.txt --seed 7`,
-		Args: cobra.NoArgs,
-		RunE: runSimFabric,
+		Args:    cobra.NoArgs,
+		PreRunE: checkSimFabric,
+		RunE:    runSimFabric,
 	}
 	f := cmd.Flags()
 	f.Int("nodes", 500, "how many nodes")
@@ -49,6 +50,25 @@ and what must hold: lashup/sim describes them, lashup/testdata has examples.`,
 	return cmd
 }
 
+// checkSimFabric refuses flags that do not go together, and values that are none.
+func checkSimFabric(cmd *cobra.Command, _ []string) error {
+	v, err := configure(cmd)
+	if err != nil {
+		return err
+	}
+	if v.GetString("scenario") != "" {
+		for _, name := range []string{"nodes", "loss", "delay", "fail", "updates", "formed", "output"} {
+			if cmd.Flags().Changed(name) {
+				return fmt.Errorf("--%s does not go with --scenario, whose file says what there is and happens", name)
+			}
+		}
+	}
+	if fail := v.GetString("fail"); fail != "kill" && fail != "hang" {
+		return fmt.Errorf("--fail %s: want kill or hang", fail)
+	}
+	return nil
+}
+
 func runSimFabric(cmd *cobra.Command, _ []string) error {
 	asJSON, err := wantJSON(cmd)
 	if err != nil {
@@ -61,14 +81,10 @@ func runSimFabric(cmd *cobra.Command, _ []string) error {
 	if file := v.GetString("scenario"); file != "" {
 		return playScenario(cmd.OutOrStdout(), file, v.GetUint64("seed"))
 	}
-	fail := v.GetString("fail")
-	if fail != "kill" && fail != "hang" {
-		return crux.Errorf("simulate", crux.Invalid, "--fail %s: want kill or hang", fail)
-	}
 	start := time.Now()
 	r, err := sim.Run(sim.Options{
 		Nodes: v.GetInt("nodes"), Seed: v.GetUint64("seed"), Loss: v.GetFloat64("loss"), Delay: v.GetDuration("delay"),
-		Hang: fail == "hang", Updates: v.GetInt("updates"), Formed: v.GetBool("formed"),
+		Hang: v.GetString("fail") == "hang", Updates: v.GetInt("updates"), Formed: v.GetBool("formed"),
 	})
 	if err != nil {
 		return err

@@ -343,12 +343,18 @@ func commands(t *testing.T, n *local.Node) cli {
 // run runs a command until it ends.
 func (c cli) run(args ...string) (stdout, stderr string, exit int) {
 	c.t.Helper()
+	return c.runWith("", args...)
+}
+
+// runWith is run with standard input.
+func (c cli) runWith(in string, args ...string) (stdout, stderr string, exit int) {
+	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Env = append(os.Environ(), c.env...)
 	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(in), &out, &errs
 	err := cmd.Run()
 	var ended *exec.ExitError
 	if err != nil && !errors.As(err, &ended) || ctx.Err() != nil {

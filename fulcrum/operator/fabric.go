@@ -43,7 +43,7 @@ func DialFabric(ctx context.Context, at string) (*Fabric, error) {
 	f := &Fabric{c, n}
 	if err := c.Wait(attach); err != nil {
 		if ctx.Err() == nil && attach.Err() != nil {
-			err = crux.Errorf("connect", crux.Unavailable, "the lashup of the node at %s does not serve yet, or not any more: \"fulcrum units\" says how it fares, and where it logs", at)
+			err = crux.Errorf("connect", crux.Unavailable, "the lashup of the node at %s does not serve yet, or not any more: \"fulcrum units\" says how it fares, and where it logs; \"fulcrum fabric members\" at another node whether it hangs", at)
 		}
 		return nil, errors.Join(err, f.Close())
 	}

@@ -29,7 +29,7 @@ func (s *State) Apply(op Op, dot Dot, at Timestamp, seen *Context, lim Limits) (
 	}
 	if t := s.Type(); op.typ != 0 && t != 0 && t != op.typ {
 		return nil, crux.Errorf(what, crux.Invalid,
-			"the key holds a %s, but the operation is for a %s: reset the key first, or use another one", t, op.typ)
+			"the key holds %s, but the operation is for %s: delete the key first, or use another one", article(t), article(op.typ))
 	}
 	if err := s.current(seen); err != nil {
 		return nil, crux.Wrap(what, err)

@@ -37,6 +37,14 @@ func (t Type) String() string {
 	return fmt.Sprintf("type %d", uint8(t))
 }
 
+// article names the type with its article.
+func article(t Type) string {
+	if t == AddWinsSet || t == EnableWinsFlag {
+		return "an " + t.String()
+	}
+	return "a " + t.String()
+}
+
 // Valid says whether t is one of the types.
 func (t Type) Valid() bool { return t > 0 && t < types }
 

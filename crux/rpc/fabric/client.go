@@ -29,6 +29,7 @@ type Client struct {
 	store     pb.StoreClient
 	multicast pb.MulticastClient
 	writes    *writes
+	trouble   func(why error) // nil: nobody wants to know
 }
 
 // Dial makes a client of the lashup on n's node. It returns at once. Calls wait for

@@ -2,6 +2,7 @@ package fabric
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	"fulcrum.example/crux"
 	pb "fulcrum.example/protos/lashup"
@@ -12,6 +13,9 @@ import (
 func ParseKey(s string) ([]string, error) {
 	if s == "" {
 		return nil, crux.Errorf("parse key", crux.Invalid, "the key is empty: want elements joined by /, as backends/web")
+	}
+	if !utf8.ValidString(s) {
+		return nil, crux.Errorf("parse key", crux.Invalid, "key %q is no text: want UTF-8", s)
 	}
 	raw := splitElements(s)
 	for i, e := range raw {
@@ -92,6 +96,9 @@ var globQuoter = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`)
 // ParsePattern reads a pattern as people write it: globs joined by slashes. If
 // the last is **, the pattern is a prefix: a/** selects what begins with a.
 func ParsePattern(s string) (Pattern, error) {
+	if !utf8.ValidString(s) {
+		return Pattern{}, crux.Errorf("parse pattern", crux.Invalid, "pattern %q is no text: want UTF-8", s)
+	}
 	elements := splitElements(s)
 	p := Pattern{Elements: elements}
 	if last := len(elements) - 1; elements[last] == "**" {
@@ -101,6 +108,10 @@ func ParsePattern(s string) (Pattern, error) {
 		if e == "" {
 			return Pattern{}, crux.Errorf("parse pattern", crux.Invalid,
 				"pattern %q has an empty element: want globs joined by /, as backends/*, or backends/** for all that begins so", s)
+		}
+		if strings.Contains(e, "**") && !strings.Contains(e, `\`) {
+			return Pattern{}, crux.Errorf("parse pattern", crux.Invalid,
+				"pattern %q has ** elsewhere than as its last element, where it stands for whatever follows: want * for a part of one element", s)
 		}
 	}
 	return p, nil

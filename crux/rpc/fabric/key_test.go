@@ -22,7 +22,7 @@ func TestKeysReadBackAsTheyArePrinted(t *testing.T) {
 
 func TestKeysThatAreNone(t *testing.T) {
 	t.Parallel()
-	for _, s := range []string{"", "/", "a/", "/a", "a//b"} {
+	for _, s := range []string{"", "/", "a/", "/a", "a//b", "a\xff"} {
 		if k, err := ParseKey(s); crux.KindOf(err) != crux.Invalid {
 			t.Errorf("%q is read as %q, %v", s, k, err)
 		}
@@ -39,7 +39,7 @@ func TestPatterns(t *testing.T) {
 			t.Errorf("%q is read as %+v (%s), %v", s, got, got, err)
 		}
 	}
-	for _, s := range []string{"", "a//b", "a/", "/**"} {
+	for _, s := range []string{"", "a//b", "a/", "/**", "**/a", "a**", "a/b**/**", "a\xff"} {
 		if p, err := ParsePattern(s); crux.KindOf(err) != crux.Invalid {
 			t.Errorf("%q is read as %+v, %v", s, p, err)
 		}
@@ -52,7 +52,7 @@ func TestPatterns(t *testing.T) {
 func TestValuesForPeople(t *testing.T) {
 	t.Parallel()
 	for want, v := range map[string]*Value{
-		"nothing": nil, "-3": {Type: TypeCounter, Count: -3}, `["a","b"]`: {Type: TypeAddWinsSet, Elements: []string{"a", "b"}},
+		"nothing": nil, `"nothing"`: {Type: TypeRegister, Bytes: []byte("nothing")}, "-3": {Type: TypeCounter, Count: -3}, `["a","b"]`: {Type: TypeAddWinsSet, Elements: []string{"a", "b"}},
 		"true": {Type: TypeEnableWinsFlag, On: true}, "a <b>": {Type: TypeRegister, Bytes: []byte("a <b>")},
 		`"a\nb"`: {Type: TypeRegister, Bytes: []byte("a\nb")}, `{"base64":"/w=="}`: {Type: TypeRegister, Bytes: []byte{255}},
 		`{"n":1,"x:counter":2,"x:register":"y"}`: {Type: TypeMap, Fields: []Field{{"n", Value{Type: TypeCounter, Count: 1}},

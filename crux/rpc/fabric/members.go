@@ -87,7 +87,7 @@ type MembersEvent struct {
 func (c *Client) WatchMembers(ctx context.Context) iter.Seq2[MembersEvent, error] {
 	return func(yield func(MembersEvent, error) bool) {
 		known := map[crux.NodeID]Member{}
-		err := keep(ctx, func(ctx context.Context, opened func()) error {
+		err := c.keep(ctx, func(ctx context.Context, opened func()) error {
 			s, err := c.fabric.WatchMembers(ctx, &pb.WatchMembersRequest{})
 			for whole := true; err == nil; whole = false {
 				var m *pb.MembersReply

@@ -80,7 +80,7 @@ type Subscription struct {
 func (c *Client) Subscribe(ctx context.Context, topics ...string) (*Subscription, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &Subscription{c: c, ctx: ctx, cancel: cancel, topics: topics}
-	err := keep(ctx, func(_ context.Context, _ func()) (err error) {
+	err := c.keep(ctx, func(_ context.Context, _ func()) (err error) {
 		if s.first, err = s.listen(ctx); err == nil {
 			err = errEnough
 		}
@@ -120,7 +120,7 @@ func (s *Subscription) listen(ctx context.Context) (pb.Multicast_ListenClient, e
 func (s *Subscription) Messages() iter.Seq2[Message, error] {
 	return func(yield func(Message, error) bool) {
 		stream, gap := s.first, false
-		err := keep(s.ctx, func(ctx context.Context, opened func()) (err error) {
+		err := s.c.keep(s.ctx, func(ctx context.Context, opened func()) (err error) {
 			if stream == nil {
 				if stream, err = s.listen(ctx); err != nil {
 					return err

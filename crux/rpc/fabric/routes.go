@@ -12,8 +12,8 @@ import (
 // TreeNode is one node of a tree of shortest ways.
 type TreeNode struct {
 	Node     crux.NodeID `json:"node"`
-	Parent   crux.NodeID `json:"parent"`   // zero for the origin and for what is out of reach
-	Distance int         `json:"distance"` // hops; Infinity
+	Parent   crux.NodeID `json:"parent,omitzero"` // zero for the origin and for what is out of reach
+	Distance int         `json:"distance"`        // hops; Infinity
 }
 
 // Tree gives the shortest ways from origin to all members, by distance and then
@@ -54,9 +54,9 @@ func (c *Client) Path(ctx context.Context, from, to crux.NodeID) ([]crux.NodeID,
 type Checked struct {
 	Node  crux.NodeID   `json:"node"`
 	State State         `json:"state"`
-	RTT   time.Duration `json:"rtt_ns"`  // of its answer, if there was one
-	By    crux.NodeID   `json:"by"`      // who had its answer
-	Took  time.Duration `json:"took_ns"` // the whole check
+	RTT   time.Duration `json:"rtt_ns"`      // of its answer, if there was one
+	By    crux.NodeID   `json:"by,omitzero"` // who had its answer
+	Took  time.Duration `json:"took_ns"`     // the whole check
 }
 
 // Check has this node ask another whether it is alive, and where it does not

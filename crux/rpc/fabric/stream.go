@@ -22,14 +22,19 @@ func (again) Error() string { return "again" }
 // otherwise what cannot be helped: an error of another kind than those that
 // pass, the end of ctx, or, before the first stream was open, any but a
 // lashup's word that it is being replaced.
-func keep(ctx context.Context, once func(ctx context.Context, opened func()) error) error {
+func (c *Client) keep(ctx context.Context, once func(ctx context.Context, opened func()) error) error {
 	ever := false
 	pause := firstPause
+	trouble := trouble{tell: c.trouble}
+	defer trouble.over(false)
 	for {
 		err := func() error {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
-			return once(ctx, func() { ever, pause = true, firstPause })
+			return once(ctx, func() {
+				ever, pause = true, firstPause
+				trouble.over(true)
+			})
 		}()
 		var a again
 		after, refused := retryAfter(err)
@@ -45,11 +50,39 @@ func keep(ctx context.Context, once func(ctx context.Context, opened func()) err
 		case !ever || !passes(err):
 			return err
 		}
+		trouble.begin(err)
 		if err := rest(ctx, pause); err != nil {
 			return crux.Wrap("follow", err)
 		}
 		pause = min(2*pause, maxPause)
 	}
+}
+
+// troubleAfter is how long a stream is broken until its user is told.
+const troubleAfter = 2 * time.Second
+
+// OnTrouble has f called when a stream (of Watch, WatchMembers or a Subscription) has
+// been broken for two seconds, with the reason, and when it goes on, with nil. Call it
+// before the first stream is opened. f may be called from any goroutine.
+func (c *Client) OnTrouble(f func(why error)) { c.trouble = f }
+
+// trouble is a time in which a stream is broken.
+type trouble struct {
+	tell  func(why error)
+	timer *time.Timer // nil: there is none
+}
+
+func (t *trouble) begin(why error) {
+	if t.tell != nil && t.timer == nil {
+		t.timer = time.AfterFunc(troubleAfter, func() { t.tell(why) })
+	}
+}
+
+func (t *trouble) over(mended bool) {
+	if t.timer != nil && !t.timer.Stop() && mended {
+		t.tell(nil)
+	}
+	t.timer = nil
 }
 
 // passes says whether a stream that ended so is to be opened again.

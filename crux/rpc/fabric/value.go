@@ -144,13 +144,16 @@ func textOrBase64(s string) any {
 	return map[string]string{"base64": base64.StdEncoding.EncodeToString([]byte(s))}
 }
 
-// String prints the value on one line, for people: a register's text as it is,
-// the rest as JSON.
+// nothing is how the value of a key that is not there is printed.
+const nothing = "nothing"
+
+// String prints the value on one line, for people: a register's text as it is, if it
+// can be taken for nothing else, the rest as JSON.
 func (v *Value) String() string {
 	switch {
 	case v == nil:
-		return "nothing"
-	case v.Type == TypeRegister && utf8.Valid(v.Bytes) && !slices.ContainsFunc([]rune(string(v.Bytes)), unprintable):
+		return nothing
+	case v.Type == TypeRegister && utf8.Valid(v.Bytes) && string(v.Bytes) != nothing && !slices.ContainsFunc([]rune(string(v.Bytes)), unprintable):
 		return string(v.Bytes)
 	}
 	var b strings.Builder

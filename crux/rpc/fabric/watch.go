@@ -41,7 +41,7 @@ type Event struct {
 func (c *Client) Watch(ctx context.Context, p Pattern) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		w := &watcher{c: c, pattern: p.wire(), yield: yield, known: map[string]uint64{}, seed: maphash.MakeSeed()}
-		if err := keep(ctx, w.once); err != nil {
+		if err := c.keep(ctx, w.once); err != nil {
 			yield(Event{}, err)
 		}
 	}
