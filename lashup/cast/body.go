@@ -23,9 +23,9 @@ type Body struct {
 	Sig     [64]byte      // of SignedBytes, by the origin's session key
 
 	// What is computed once for all copies. Only the goroutine that owns the
-	// Casts reads or writes these.
+	// Casts reads or writes it. The expanded payload is not kept: it may be a
+	// thousand times as long as what a Cast counts.
 	signed []byte
-	plain  []byte
 }
 
 const (

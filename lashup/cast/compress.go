@@ -36,24 +36,19 @@ func (m *Body) compress() {
 	}
 }
 
-// expand finds the payload as it was published. It fails if the payload is not
+// expand gives the payload as it was published. It fails if the payload is not
 // what the body says of it.
-func (m *Body) expand() bool {
-	if m.plain != nil {
-		return true
-	}
+func (m *Body) expand() (plain []byte, ok bool) {
 	if m.Raw == 0 {
-		m.plain = m.Payload
-		return true
+		return m.Payload, true
 	}
 	r := flate.NewReader(bytes.NewReader(m.Payload))
-	plain := make([]byte, m.Raw)
+	plain = make([]byte, m.Raw)
 	if _, err := io.ReadFull(r, plain); err != nil {
-		return false
+		return nil, false
 	}
 	if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		return false
+		return nil, false
 	}
-	m.plain = plain
-	return true
+	return plain, true
 }

@@ -18,7 +18,7 @@ func (c *Cast) Publish(now time.Duration, req Request) (ID, Ready, error) {
 	}
 	b := &Body{
 		ID: ID{c.cfg.Self, c.cfg.Epoch, c.seq + 1}, Topic: req.Topic, Record: req.Options.RecordRoute,
-		TTL: uint32(req.Options.TTL), Only: ordered(req.Options.Only), Payload: req.Payload, plain: req.Payload,
+		TTL: uint32(req.Options.TTL), Only: ordered(req.Options.Only), Payload: req.Payload,
 	}
 	if req.Options.Compress {
 		b.compress()
@@ -36,7 +36,7 @@ func (c *Cast) Publish(now time.Duration, req Request) (ID, Ready, error) {
 	c.mark(b.ID)
 	s := c.keep(b, 0, nil)
 	if req.Options.Loop {
-		c.deliver(s)
+		c.deliver(s, req.Payload)
 	}
 	for i := range max(1, len(b.Roots)) {
 		c.push(s, uint8(i))

@@ -48,10 +48,10 @@ func (c *Cast) dropOldest() {
 	}
 }
 
-func (c *Cast) deliver(s *stored) {
+func (c *Cast) deliver(s *stored, payload []byte) {
 	c.stats.Delivered++
 	b := s.body
-	c.out.Delivered = append(c.out.Delivered, Delivery{ID: b.ID, Topic: b.Topic, Payload: b.plain, Route: s.route})
+	c.out.Delivered = append(c.out.Delivered, Delivery{ID: b.ID, Topic: b.Topic, Payload: payload, Route: s.route})
 }
 
 // onPush takes in a copy.
@@ -78,10 +78,19 @@ func (c *Cast) onPush(l *link, m *Push) {
 	}
 	c.found(b.ID)
 	c.mark(b.ID)
+	mine := b.meant(c.cfg.Self)
+	var payload []byte
+	if mine {
+		var ok bool
+		if payload, ok = b.expand(); !ok {
+			c.stats.Bad++ // its origin's fault: who only passes it on does not expand it
+			return
+		}
+	}
 	s := c.keep(b, m.Hops, m.Route)
 	s.have |= l.bit()
-	if b.meant(c.cfg.Self) {
-		c.deliver(s)
+	if mine {
+		c.deliver(s, payload)
 	}
 	c.push(s, m.Root)
 }
@@ -120,7 +129,7 @@ func (c *Cast) verify(l *link, b *Body) bool {
 		return false
 	case a.Card.Epoch > b.ID.Epoch:
 		return false
-	case !c.cfg.Verify(a.Card, b.SignedBytes(), b.Sig) || !b.expand():
+	case !c.cfg.Verify(a.Card, b.SignedBytes(), b.Sig):
 		c.refuse(l)
 		return false
 	}
