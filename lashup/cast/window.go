@@ -4,13 +4,16 @@ import "slices"
 
 // Bounds of a window.
 const (
-	maxSpans = 64
-	maxReach = 4096 // below the first message that was heard of an origin
+	fewSpans = 64          // their gaps may be of any age
+	exact    = 2048        // of the newest numbers all gaps stay
+	maxSpans = exact/2 + 1 // 16 KiB, if every other message passes elsewhere
+	maxReach = 4096        // below the first message that was heard of an origin
 )
 
 // window remembers which messages of one origin were seen: those of its newest
 // incarnation as spans of sequence numbers, all earlier incarnations as a whole.
-// When there are too many gaps, the lowest is taken as seen.
+// When there are too many gaps, the lowest is taken as seen, if it is old: a late
+// one may be a message that was lost, among many that pass elsewhere.
 type window struct {
 	epoch uint64
 	spans []span // ascending, with gaps between them
@@ -67,10 +70,17 @@ func (w *window) mark(epoch, seq uint64) {
 	default:
 		w.spans = slices.Insert(w.spans, i, span{seq, seq})
 	}
-	if len(w.spans) > maxSpans {
-		w.spans[1].lo = w.spans[0].lo
-		w.spans = slices.Delete(w.spans, 0, 1)
+	w.forget()
+}
+
+// forget takes the lowest gaps as seen, those that are too many and old.
+func (w *window) forget() {
+	n, newest := 0, w.spans[len(w.spans)-1].hi
+	for len(w.spans)-n > fewSpans && newest-w.spans[n+1].lo >= exact {
+		n++
 	}
+	w.spans[n].lo = w.spans[0].lo
+	w.spans = slices.Delete(w.spans, 0, n)
 }
 
 // seen says whether the message was seen.
