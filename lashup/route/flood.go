@@ -34,7 +34,10 @@ func (q *pending) add(c change) {
 	q.rows[k] = c
 }
 
-// rates counts the changes of rows in the current second.
+// rates counts the changes of rows in the current second: of those that change
+// most (Misra, Gries, 1982), so that a bloc that starts needs no more room. A count
+// is too low by at most one for each maxRates changes of all rows, and never too
+// high.
 type rates struct {
 	second time.Duration
 	of     map[uint32]int
@@ -50,12 +53,25 @@ func (r *rates) next(now time.Duration, i uint32) time.Duration {
 	if r.of == nil {
 		r.of = make(map[uint32]int)
 	}
-	if n, ok := r.of[i]; ok || len(r.of) < maxRates {
-		if r.of[i] = n + 1; n >= maxChanges {
-			return (r.second + 1) * time.Second
-		}
+	n, ok := r.of[i]
+	if !ok && len(r.of) >= maxRates {
+		r.lower()
+		return now
+	}
+	if r.of[i] = n + 1; n >= maxChanges {
+		return (r.second + 1) * time.Second
 	}
 	return now
+}
+
+// lower counts a change of one more row than there is room for: one change of
+// each row that has room is forgotten with it.
+func (r *rates) lower() {
+	for i, n := range r.of {
+		if r.of[i] = n - 1; n == 1 {
+			delete(r.of, i)
+		}
+	}
 }
 
 // seen notes that a slot has row i.

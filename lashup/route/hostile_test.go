@@ -121,6 +121,48 @@ func TestWhoChangesAllTheTimeIsSlowedDown(t *testing.T) {
 	}
 }
 
+func TestWhoChangesAllTheTimeIsSlowedDownAmongManyThatChange(t *testing.T) {
+	for _, others := range []int{100, 1000, 10000} {
+		var r rates
+		passed := 0
+		for k := range 10000 { // before and among the others
+			for range 2 {
+				if k < others && r.next(0, uint32(1+k)) > 0 {
+					t.Fatalf("of %d rows that change twice one was slowed", others)
+				}
+			}
+			if r.next(0, 0) == 0 {
+				passed++
+			}
+			if len(r.of) > maxRates {
+				t.Fatalf("%d rows are counted", len(r.of))
+			}
+		}
+		if most := maxChanges + 2*others/maxRates; passed > most {
+			t.Errorf("beside %d others, %d changes of one row went on at once, more than %d", others, passed, most)
+		}
+		if r.next(time.Second, 0) != time.Second {
+			t.Errorf("beside %d others it is slowed in the next second, too", others)
+		}
+	}
+}
+
+func TestWhoChangesAllTheTimeIsSlowedDownAfterMany(t *testing.T) {
+	var r rates
+	for i := range uint32(maxRates) {
+		r.next(0, 1+i)
+	}
+	passed := 0
+	for range 1000 {
+		if r.next(0, 0) == 0 {
+			passed++
+		}
+	}
+	if passed > maxChanges+1 {
+		t.Errorf("%d changes of one row went on at once", passed)
+	}
+}
+
 // A rogue neighbour signs no end of adjacencies of its own, all valid and new: by
 // flood, in answer to what it made others ask for, or as rows that nobody asked
 // for. Links are cut and made anew meanwhile.
