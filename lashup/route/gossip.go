@@ -55,6 +55,7 @@ const (
 	churnHalf   = time.Second           // in which half of those are forgotten
 	digestEvery = 10 * time.Second      // ± half
 	pullOver    = time.Second           // without an answer
+	pullMost    = 30 * time.Second      // for all of a pull: ten thousand rows, if each answer takes 0.3 s
 	pullLater   = 150 * time.Millisecond
 	pullAgain   = 5 * time.Second       // after a pull, unless the neighbour says by itself that it has news
 	tellAfter   = 60 * time.Millisecond // a pull, and what floods now has arrived
@@ -233,8 +234,7 @@ func (g *Gossip) runTimers() {
 		g.flush()
 	}
 	if g.now >= g.pull.until {
-		g.pull.reset()
-		g.pullNext()
+		g.giveUpPull()
 	}
 	if g.now >= g.pull.tellAt {
 		g.tellPulled()

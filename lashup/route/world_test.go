@@ -24,7 +24,8 @@ type world struct {
 	by    map[crux.NodeID]*peer
 	g     *graph // the links, which are the nodes' edges, too
 	loss  float64
-	codec bool // through Decode and Append; each peer then has an index of its own
+	lag   time.Duration // of each message, beside the usual delay
+	codec bool          // through Decode and Append; each peer then has an index of its own
 	bytes map[string]int
 }
 
@@ -91,7 +92,7 @@ func (w *world) run(d time.Duration) {
 }
 
 func (w *world) delay() time.Duration {
-	return 200*time.Microsecond + time.Duration(w.rand.IntN(1000))*time.Microsecond
+	return w.lag + 200*time.Microsecond + time.Duration(w.rand.IntN(1000))*time.Microsecond
 }
 
 // link connects two nodes, or takes their link away; both publish it.
