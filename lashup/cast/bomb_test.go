@@ -4,16 +4,21 @@ import (
 	"bytes"
 	"runtime"
 	"testing"
+	"time"
 
 	"fulcrum.example/crux"
+	"fulcrum.example/lashup/limit"
 )
 
-// bomb is a compressed message of node 4, of a thousandth of its length.
+// mebi is 1 MiB, compressed to a thousandth.
+var mebi = func() (b Body) {
+	squeeze(&b, 1<<20, 1<<20)
+	return b
+}()
+
+// bomb is a compressed message of node 4.
 func bomb(seq uint64, only ...crux.NodeID) *Body {
-	return body(4, 1, seq, func(b *Body) {
-		b.Only = only
-		squeeze(b, 1<<20, 1<<20)
-	})
+	return body(4, 1, seq, func(b *Body) { b.Only, b.Raw, b.Payload = only, mebi.Raw, mebi.Payload })
 }
 
 func heap() int {
@@ -51,12 +56,12 @@ func TestAPublishedPayloadIsNotKeptIfItWasCompressed(t *testing.T) {
 	w, _ := attack(t)
 	c := w.peers[0].c
 	before := heap()
-	for range 64 {
+	for range 16 {
 		if _, _, err := c.Publish(w.now, Request{Topic: "news", Payload: make([]byte, 1<<20), Options: Options{Compress: true}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if held := heap() - before; held > 8<<20 {
+	if held := heap() - before; held > 4<<20 {
 		t.Errorf("%d messages, counted as %d bytes, hold %d", len(c.order), c.bytes, held)
 	}
 	runtime.KeepAlive(w)
@@ -92,5 +97,68 @@ func TestWhoPassesOnDoesNotExpand(t *testing.T) {
 	w.run(1000 * ms)
 	if w.peers[2].c.Stats().Asked != asked {
 		t.Error("what is known to be broken is asked for again")
+	}
+}
+
+// slower divides the rates of what is compressed, so that a test takes less time.
+func slower(t *testing.T, by float64) {
+	c, e := compressRate, expandRate
+	t.Cleanup(func() { compressRate, expandRate = c, e })
+	for _, r := range []*limit.Rate{&compressRate, &expandRate} {
+		r.PerSecond, r.Burst = r.PerSecond/by, r.Burst/by
+	}
+}
+
+func TestWhatOneOriginHasExpandedIsBounded(t *testing.T) {
+	slower(t, 16)
+	w, send := attack(t)
+	took := 0
+	take := func(seq uint64) bool {
+		got := len(send(push(bomb(seq))).Delivered) == 1
+		if got {
+			took += 1 << 20
+		}
+		return got
+	}
+	most := int(expandRate.Burst)
+	for seq := range uint64(most>>20) + 10 {
+		take(seq + 1)
+	}
+	if took > most {
+		t.Errorf("%d bytes were expanded at once", took)
+	}
+	if c := w.peers[0].c; c.Stats().Bad == 0 || c.muted(node(1)) {
+		t.Errorf("%+v, the neighbour is blamed: %v", c.Stats(), c.muted(node(1)))
+	}
+	squeezed := body(3, 1, 1, func(b *Body) { squeeze(b, 5000, 5000) })
+	for name, b := range map[string]*Body{"another's": squeezed, "one that is not compressed": body(4, 1, 1000, nil)} {
+		if r := send(push(b)); len(r.Delivered) != 1 {
+			t.Errorf("%s is not taken", name)
+		}
+	}
+	w.run(time.Second)
+	if !take(2000) {
+		t.Error("a second later none is taken")
+	}
+}
+
+// Whatever an honest node has compressed while messages are kept may come at once.
+func TestNobodyCompressesMoreThanIsExpanded(t *testing.T) {
+	slower(t, 16)
+	w, _ := attack(t)
+	c, compressed := w.peers[0].c, 0
+	payload := make([]byte, 20<<10)
+	for range w.params.Keep / (10 * ms) { // 2 MiB a second
+		w.now += 10 * ms
+		_, r, err := c.Publish(w.now, Request{Topic: "news", Payload: payload, Options: Options{Compress: true}})
+		if err != nil {
+			continue // what is not compressed is bounded anyway
+		}
+		if m := r.Sends[0].Msg.(*Push); m.Body.Raw > 0 {
+			compressed += int(m.Body.Raw)
+		}
+	}
+	if most := int(expandRate.Burst); compressed > most || compressed < most/2 {
+		t.Errorf("%d bytes were compressed, and %d are expanded", compressed, most)
 	}
 }

@@ -30,19 +30,31 @@ const maxHops = route.MaxNodes
 // is not heard for a while.
 var badRate = limit.Rate{PerSecond: 1, Burst: 16}
 
+// Rates of what is compressed, in bytes of plain payload: to expand 1 MiB takes
+// 1 ms, though it may have come in 1 kB. What a node publishes beyond compressRate
+// goes as it is. Of one origin expandRate is expanded: twice as much, and at once
+// all that a node compresses while messages are kept, for that may come together
+// when links are back.
+var (
+	compressRate = limit.Rate{PerSecond: 16 << 20, Burst: 16 << 20}
+	expandRate   = limit.Rate{PerSecond: 32 << 20, Burst: 192 << 20}
+)
+
 // Cast is one node's part in multicasting.
 type Cast struct {
-	cfg   Config
-	now   time.Duration
-	began time.Duration
-	out   Ready
-	stats Stats
-	seq   uint64
-	burst limit.Bucket
-	links []*link // by slot; nil: free
+	cfg        Config
+	now        time.Duration
+	began      time.Duration
+	out        Ready
+	stats      Stats
+	seq        uint64
+	burst      limit.Bucket
+	compressed limit.Bucket // see compressRate
+	links      []*link      // by slot; nil: free
 
-	served *limit.Peers // bytes of repair
-	bad    *limit.Peers // forged and malformed messages
+	served   *limit.Peers // bytes of repair
+	bad      *limit.Peers // forged and malformed messages
+	expanded *limit.Peers // see expandRate; by origin
 
 	store    map[ID]*stored
 	order    []*stored // oldest first
@@ -91,7 +103,7 @@ func perSecond(bytes int) limit.Rate {
 // New makes a Cast.
 func New(cfg Config, now time.Duration) *Cast {
 	return &Cast{
-		cfg: cfg, now: now, began: now, seq: cfg.Seq, served: limit.NewPeers(maxPeers), bad: limit.NewPeers(maxPeers),
+		cfg: cfg, now: now, began: now, seq: cfg.Seq, served: limit.NewPeers(maxPeers), bad: limit.NewPeers(maxPeers), expanded: limit.NewPeers(maxPeers),
 		store: make(map[ID]*stored), windows: make(map[crux.NodeID]*window), missing: make(map[ID]*missing),
 		tellAt: never, missAt: never, reviewAt: never,
 	}

@@ -68,7 +68,7 @@ type Options struct {
 	Fanout      int           // copies, over trees of so many different roots; 0 means 1; at most MaxFanout
 	TTL         int           // the most hops from the origin; 0: no limit; at most MaxTTL
 	Only        []crux.NodeID // deliver to these only, over the part of the tree that leads to them; at most MaxOnly
-	Compress    bool          // compress the payload, where that helps
+	Compress    bool          // compress the payload, where that helps; at most 16 MiB a second
 }
 
 // Request is what Publish sends.

@@ -20,7 +20,7 @@ func (c *Cast) Publish(now time.Duration, req Request) (ID, Ready, error) {
 		ID: ID{c.cfg.Self, c.cfg.Epoch, c.seq + 1}, Topic: req.Topic, Record: req.Options.RecordRoute,
 		TTL: uint32(req.Options.TTL), Only: ordered(req.Options.Only), Payload: req.Payload,
 	}
-	if req.Options.Compress {
+	if req.Options.Compress && c.compressed.Take(c.now, compressRate, float64(len(req.Payload))) {
 		b.compress()
 	}
 	if req.Options.Fanout > 1 {

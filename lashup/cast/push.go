@@ -82,7 +82,7 @@ func (c *Cast) onPush(l *link, m *Push) {
 	var payload []byte
 	if mine {
 		var ok bool
-		if payload, ok = b.expand(); !ok {
+		if payload, ok = c.expand(b); !ok {
 			c.stats.Bad++ // its origin's fault: who only passes it on does not expand it
 			return
 		}
@@ -93,6 +93,15 @@ func (c *Cast) onPush(l *link, m *Push) {
 		c.deliver(s, payload)
 	}
 	c.push(s, m.Root)
+}
+
+// expand gives the payload as it was published, if its origin has not had too much
+// expanded of late.
+func (c *Cast) expand(b *Body) ([]byte, bool) {
+	if b.Raw > 0 && !c.expanded.Take(c.now, b.ID.Origin, expandRate, float64(b.Raw)) {
+		return nil, false
+	}
+	return b.expand()
 }
 
 // sameBody says whether a further copy has the body that was verified. If not,
