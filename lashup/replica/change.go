@@ -48,9 +48,14 @@ func (r *Replica) open(key string, p place) *change {
 	return c
 }
 
-// received notes what was received.
+// received notes what was received, if there is room.
 func (r *Replica) received(volatile bool, s crdt.Span) {
-	if r.plane(volatile).add(s) && !volatile {
+	v := r.plane(volatile)
+	if v.full(s) && !(v.seen(s.Node).Empty() && r.lists(s.Node)) {
+		r.stats.Forged++
+		return
+	}
+	if v.add(s) && !volatile {
 		r.persistVector(s.Node)
 	}
 }

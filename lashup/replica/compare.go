@@ -148,9 +148,14 @@ func (r *Replica) takeLeaves(p *peer, m *Leaves) {
 		look(key, 0, value)
 	}
 	for _, rec := range r.ownedBy(r.self) {
-		if h := hashOf([]byte(rec.key)); slices.Contains(sure, h) || r.suspect[h].peer == p.id {
-			own = append(own, rec)
+		h := hashOf([]byte(rec.key))
+		if !slices.Contains(sure, h) && r.suspect[h].peer != p.id {
+			continue
 		}
+		if !r.anew.Take(r.now, republishRate, 1) {
+			break // the next comparison goes on
+		}
+		own = append(own, rec)
 	}
 	r.republish(own) // of these this node alone knows
 	slices.Sort(sure)

@@ -10,7 +10,7 @@ import (
 // of their IDs.
 const maxGroups = 256
 
-// Digest says what the sender holds, in 29 bytes. A neighbour that holds the same
+// Digest says what the sender holds, in 30 bytes. A neighbour that holds the same
 // does not answer.
 type Digest struct {
 	Fresh    bool // the link is new: answer in any case

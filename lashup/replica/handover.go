@@ -21,6 +21,9 @@ import (
 const (
 	maxRecent  = 1 << 13
 	mostRecent = 1 << 16
+	// maxExport bounds the volatile keys that are handed over, in bytes. What is left
+	// out the others have still, or it is written again.
+	maxExport = 32 << 20
 )
 
 const handoverVersion = 1
@@ -54,7 +57,7 @@ func (r *Replica) exportVolatile(b []byte) []byte {
 			if !rec.is(recVolatile) {
 				return true
 			}
-			if whole = len(list.items) < maxItems; whole {
+			if whole = len(list.items) < maxItems && list.size < maxExport; whole {
 				list.add(Value{Key: rec.key, State: r.encoded(rec), Whole: true}, rec.proof)
 				cards = addCard(cards, rec.proof.batch)
 			}

@@ -17,13 +17,17 @@ type pull struct {
 	groups   int // how many
 	set      groupSet
 	nonce    uint32
+	began    time.Duration
 	deadline time.Duration // for the Chunk
 	waiting  bool          // for the disk, before the next Want
 }
 
 const (
 	pullTimeout = 5 * time.Second
-	quietMost   = time.Minute
+	// pullMost is after what time another neighbour has its turn: what came stays, and
+	// who answers without an end keeps nobody from what others have.
+	pullMost  = time.Minute
+	quietMost = time.Minute
 )
 
 // mayPull says whether a pull from p may begin.
@@ -33,7 +37,7 @@ func (r *Replica) mayPull(p *peer, volatile bool) bool {
 
 // startPull fetches what p has in the groups whose sums differ.
 func (r *Replica) startPull(p *peer, volatile bool, mine, theirs []uint64) {
-	x := &pull{peer: p, volatile: volatile, groups: len(theirs)}
+	x := &pull{peer: p, volatile: volatile, groups: len(theirs), began: r.now}
 	for i := range theirs {
 		if mine[i] != theirs[i] {
 			x.set.add(i)
@@ -127,6 +131,9 @@ func (r *Replica) takeChunk(p *peer, m *Chunk) {
 		r.endPull(x)
 	case !news:
 		r.failPull(x) // it would go on for ever
+	case r.now >= x.began+pullMost:
+		r.pulls[planeIndex(x.volatile)] = nil
+		x.peer.quiet = r.now + 4*r.cfg.Params.Compare
 	case r.disk.bytes > r.cfg.Limits.Unsaved:
 		x.waiting = true
 	default:

@@ -48,6 +48,7 @@ type Replica struct {
 	seq, volatileSeq uint64 // the last numbers used: write.go
 	casts            [2]outbox
 	bucket           limit.Bucket
+	anew             limit.Bucket  // resync.go: see republishRate
 	castAt           time.Duration // when the outboxes are due
 	castLast         time.Duration
 

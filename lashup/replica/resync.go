@@ -1,6 +1,9 @@
 package replica
 
-import "fulcrum.example/lashup/crdt"
+import (
+	"fulcrum.example/lashup/crdt"
+	"fulcrum.example/lashup/limit"
+)
 
 // A replica that learns that others have settled what it never had cannot find out
 // by comparing what it lacks: they have forgotten tombstones of keys that it still
@@ -132,6 +135,10 @@ func (r *Replica) finishResync() {
 	r.persist(lineGen, "")
 	r.republish(r.ownedBy(r.self))
 }
+
+// republishRate is how many keys are said anew because a neighbour holds something
+// else: it may say so of all, without end.
+var republishRate = limit.Rate{PerSecond: 64, Burst: 1024}
 
 // republish says keys of this node anew, under marks of this incarnation: others
 // may have dropped them.

@@ -1,7 +1,10 @@
 package replica
 
 import (
+	"encoding/binary"
+	"fmt"
 	"testing"
+	"time"
 
 	"fulcrum.example/crux"
 	"fulcrum.example/lashup/crdt"
@@ -42,5 +45,76 @@ func TestOneNeighbourCannotMakeANodeStartOver(t *testing.T) {
 	n.r.Receive(w.now, peers[2], claim)
 	if !n.r.Stats().Resyncing {
 		t.Error("two that agree did not")
+	}
+}
+
+// Whatever others say that nodes which never were have done: the vector is bounded,
+// and there is room for members.
+func TestNodesThatNeverWereHaveLittleRoom(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	n := w.nodes[0]
+	n.start()
+	member := testID(9)
+	n.r.Members(w.now, []Member{{ID: n.id, Standing: Stable}, {ID: member, Standing: Stable}})
+	done := func(id crux.NodeID, lo, hi uint64) crdt.Span {
+		return crdt.Span{Node: id, Lo: crdt.Mark{Incarnation: 1 << 40, Seq: lo}, Hi: crdt.Mark{Incarnation: 1 << 40, Seq: hi}}
+	}
+	for i := range maxSpans {
+		id := crux.NodeID{0xff}
+		binary.BigEndian.PutUint32(id[4:], uint32(i))
+		n.r.received(false, done(id, 0, 1<<40))
+	}
+	gaps := done(member, 10, 11)
+	for _, s := range []crdt.Span{done(member, 0, 3), done(testID(8), 0, 1), gaps, done(member, 3, 4)} {
+		n.r.received(false, s)
+	}
+	v := n.r.durable
+	if !v.has(done(member, 0, 4)) || v.has(gaps) || v.has(done(testID(8), 0, 1)) || n.r.Stats().Forged == 0 {
+		t.Errorf("of a member it has %v; %d were refused", v.seen(member), n.r.Stats().Forged)
+	}
+	if size := len(appendContext(nil, v.context(nil))); size > maxContext {
+		t.Errorf("%d spans take %d bytes, and %d fit", v.spans, size, maxContext)
+	}
+}
+
+// Who says that it has more, without an end, is left after a while for those that
+// have something.
+func TestNobodyIsPulledFromWithoutAnEnd(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	n := w.nodes[0]
+	n.start()
+	rogue, other := testID(7), testID(8)
+	n.r.Neighbours(w.now, []crux.NodeID{rogue, other})
+	p, seq := n.r.peers[rogue], uint64(0)
+	n.r.startPull(p, false, make([]uint64, 1), []uint64{1})
+	for end := w.now + 10*pullMost; n.r.pulls[0] != nil; w.now += pullTimeout - time.Second {
+		if w.now > end {
+			t.Fatal("it is pulled from still")
+		}
+		seq++
+		m := &Chunk{Nonce: n.r.pulls[0].nonce, More: true}
+		m.Covered.AddRange(crdt.Actor{Node: rogue, Incarnation: 1}, seq-1, seq)
+		n.r.Receive(w.now, rogue, m)
+	}
+	if n.r.mayPull(p, false) || !n.r.mayPull(n.r.peers[other], false) {
+		t.Error("the other one has not its turn")
+	}
+}
+
+// Who holds nothing of a node's keys does not make it say them all anew at once.
+func TestNobodyMakesANodeSayEverythingAnew(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	n := w.nodes[0]
+	n.start()
+	for i := range 3000 {
+		n.mustWrite(Write{Key: testKey(n.id, fmt.Sprint(i)), Op: crdt.Incr(1)})
+	}
+	n.r.Neighbours(w.now, []crux.NodeID{testID(7)})
+	before := n.r.Stats().Republished
+	for range 100 {
+		n.r.Receive(w.now, testID(7), &Leaves{})
+	}
+	if got := n.r.Stats().Republished - before; got == 0 || got > uint64(republishRate.Burst) {
+		t.Errorf("%d keys were said anew", got)
 	}
 }

@@ -21,12 +21,19 @@ type vector struct {
 	nodes map[crux.NodeID]*track
 	sums  []uint64 // of the nodes' hashes, by the first byte of the ID; nil: no nodes
 	total uint64
+	spans int // of all nodes
 }
 
+// maxSpans bounds a vector, so that its encoding fits a message whatever others say
+// that they have received: of nodes that are no members, and with gaps. A first span
+// of a member always has room, and a span that grows takes none.
+const maxSpans = 1 << 16
+
 type track struct {
-	seen crdt.Context // of this node
-	hash uint64
-	keys order[lastMark]
+	seen    crdt.Context // of this node
+	counted int          // its spans
+	hash    uint64
+	keys    order[lastMark]
 }
 
 // lastMark is the end of a span of a key's context.
@@ -81,6 +88,17 @@ func (v *vector) add(s crdt.Span) bool {
 	return true
 }
 
+// full says whether there is no room for a span.
+func (v *vector) full(s crdt.Span) bool {
+	if v.spans < maxSpans {
+		return false
+	}
+	c := v.seen(s.Node).Clone()
+	before := c.Len()
+	c.AddSpan(s)
+	return c.Len() > before
+}
+
 // replace makes c what was received of a node.
 func (v *vector) replace(id crux.NodeID, c crdt.Context) {
 	t := v.track(id)
@@ -104,6 +122,8 @@ func (v *vector) rehash(id crux.NodeID, t *track) {
 		}
 		h = hashOf(b)
 	}
+	v.spans += t.seen.Len() - t.counted
+	t.counted = t.seen.Len()
 	v.sums[id[0]] += h - t.hash
 	v.total += h - t.hash
 	t.hash = h

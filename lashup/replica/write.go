@@ -2,6 +2,8 @@ package replica
 
 import (
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"fulcrum.example/crux"
@@ -118,16 +120,22 @@ func (w *writing) write(x *Write, saved *undoList, many bool) error {
 	return w.apply(c, x)
 }
 
+// readable is a key as people write it.
+func readable(key []string) string {
+	q := strconv.Quote(strings.Join(key, "/"))
+	return q[1 : len(q)-1]
+}
+
 // mayHave says whose the key of a write is, if this node may write it.
 func (r *Replica) mayHave(x *Write, key string) (place, error) {
 	p, ok := placeOf(key)
 	switch {
 	case !ok:
-		return p, crux.Errorf("", crux.Invalid, "%q is not a key: keys below %q go on with a node's ID and a name", x.Key, ownedElement)
+		return p, crux.Errorf("", crux.Invalid, "%s is not a key: keys below %s/ go on with a node's ID and a name", readable(x.Key), ownedElement)
 	case !p.owner.IsZero() && p.owner != r.self:
-		return p, crux.Errorf("", crux.Denied, "%q belongs to node %s: only that one writes it", x.Key, p.owner)
+		return p, crux.Errorf("", crux.Denied, "%s belongs to node %s: only that one writes it", readable(x.Key), p.owner)
 	case p.volatile != x.Volatile:
-		return p, crux.Errorf("", crux.Invalid, "keys below %s/%s/%s are volatile, and no others: %q", ownedElement, r.self, volatileElement, x.Key)
+		return p, crux.Errorf("", crux.Invalid, "keys below %s/%s/%s are volatile, and no others: %s", ownedElement, r.self, volatileElement, readable(x.Key))
 	}
 	return p, nil
 }
