@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 	"time"
 
 	"fulcrum.example/crux"
@@ -63,26 +64,48 @@ const troubleAfter = 2 * time.Second
 
 // OnTrouble has f called when a stream (of Watch, WatchMembers or a Subscription) has
 // been broken for two seconds, with the reason, and when it goes on, with nil. Call it
-// before the first stream is opened. f may be called from any goroutine.
+// before the first stream is opened. f may be called from any goroutine, of one stream
+// by one at a time; it must not wait for the stream.
 func (c *Client) OnTrouble(f func(why error)) { c.trouble = f }
 
 // trouble is a time in which a stream is broken.
 type trouble struct {
-	tell  func(why error)
+	tell func(why error)
+
+	mu    sync.Mutex
 	timer *time.Timer // nil: there is none
+	told  bool
 }
 
 func (t *trouble) begin(why error) {
-	if t.tell != nil && t.timer == nil {
-		t.timer = time.AfterFunc(troubleAfter, func() { t.tell(why) })
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.tell == nil || t.timer != nil {
+		return
 	}
+	var mine *time.Timer
+	mine = time.AfterFunc(troubleAfter, func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.timer == mine {
+			t.told = true
+			t.tell(why)
+		}
+	})
+	t.timer = mine
 }
 
 func (t *trouble) over(mended bool) {
-	if t.timer != nil && !t.timer.Stop() && mended {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.timer == nil {
+		return
+	}
+	t.timer.Stop()
+	if t.told && mended {
 		t.tell(nil)
 	}
-	t.timer = nil
+	t.timer, t.told = nil, false
 }
 
 // passes says whether a stream that ended so is to be opened again.
