@@ -198,7 +198,7 @@ func inside(r *Replica) (out []string) {
 	slices.Sort(cards)
 	s := r.Stats()
 	say("tombs %v, cards %v, %d logs, %d hot", tombs, cards, len(r.logs), len(r.hot))
-	say("values %x of %x, vector %x", r.values, r.sum(), r.durable.total)
+	say("values %x of %x, vector %x", r.values, r.sum(), r.durable.hash())
 	say("gen %d %v, settled %v, vouched %v", r.gen, r.resync, r.settle.base, r.settle.vouched)
 	say("%d keys, %d tombstones, %d bytes, %d hot; seq %d, number %d, floor %d", s.Keys, s.Tombstones, s.Bytes, r.hotBytes, r.seq, r.number, r.floor)
 	return out

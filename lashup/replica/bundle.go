@@ -113,8 +113,11 @@ func (b *Bundle) append(out []byte) []byte {
 	return out
 }
 
-func (r *reader) bundle() (b Bundle) {
-	if n := r.Count(maxBatches, 1+sigSize+1); n > 0 {
+func (r *reader) bundle() Bundle { return r.bundleOf(maxBatches) }
+
+// bundleOf reads a bundle with items of so many batches at most.
+func (r *reader) bundleOf(batches int) (b Bundle) {
+	if n := r.Count(batches, 1+sigSize+1); n > 0 {
 		b.Batches = make([]Proof, n)
 	}
 	for i := range b.Batches {
@@ -175,7 +178,7 @@ func (r *reader) item(v *Value) {
 	r.Check(r.Bad() || ok && owned == !p.owner.IsZero() && (owned || !v.Whole))
 	if owned {
 		batch, leaf := r.Uvarint(), r.Uvarint()
-		r.Check(batch < maxBatches && leaf < maxLeaves)
+		r.Check(batch < maxItems && leaf < maxLeaves)
 		v.Batch, v.Leaf = int(batch)+1, int(leaf)
 	}
 }

@@ -48,14 +48,9 @@ func (r *Replica) open(key string, p place) *change {
 	return c
 }
 
-// received notes what was received, if there is room.
+// received notes what was received.
 func (r *Replica) received(volatile bool, s crdt.Span) {
-	v := r.plane(volatile)
-	if v.full(s) && !(v.seen(s.Node).Empty() && r.lists(s.Node)) {
-		r.stats.Forged++
-		return
-	}
-	if v.add(s) && !volatile {
+	if r.plane(volatile).add(s) && !volatile {
 		r.persistVector(s.Node)
 	}
 }

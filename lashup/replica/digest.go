@@ -107,7 +107,7 @@ func (r *Replica) tickPeers() {
 
 func (r *Replica) digest() *Digest {
 	return &Digest{
-		Values: r.sum(), Vector: r.durable.total, Volatile: uint32(r.volatile.total),
+		Values: r.sum(), Vector: r.durable.hash(), Volatile: uint32(r.volatile.hash()),
 		Settled: r.settle.base.ID.hash(), Round: r.settle.latest().hash(),
 	}
 }

@@ -21,8 +21,9 @@
 // node/ID only that node writes: what anybody else says of those keys must prove
 // by a signature that it is the owner's word. Shared keys trust every member of
 // the bloc: a member can write any key, and a hostile one can spoil any shared
-// value; it cannot make another replica panic, use unbounded memory, or take its
-// own word for another node's namespace.
+// value; it cannot make another replica panic, or take its own word for another
+// node's namespace. Nor can it make one use unbounded memory, but in one way: what it
+// says of nodes that never were is kept as what is said of members is.
 //
 // # How it works
 //

@@ -49,7 +49,7 @@ func (r *Replica) Export(now time.Duration) ([]byte, error) {
 func (r *Replica) exportVolatile(b []byte) []byte {
 	var list bundler
 	var cards []Card
-	whole := true
+	whole, own := true, true
 	owners := slices.SortedFunc(maps.Keys(r.volatileKeys), crux.NodeID.Compare)
 	slices.SortStableFunc(owners, func(a, b crux.NodeID) int { return int(bit(b == r.self, 1)) - int(bit(a == r.self, 1)) })
 	for _, id := range owners {
@@ -63,12 +63,13 @@ func (r *Replica) exportVolatile(b []byte) []byte {
 			}
 			return whole
 		})
+		own = own && (whole || id != r.self)
 		if !whole {
 			break
 		}
 	}
 	sortCards(cards)
-	b = appendContext(b, r.volatile.context(func(id crux.NodeID) bool { return whole || id == r.self }))
+	b = appendContext(b, r.volatile.context(func(id crux.NodeID) bool { return whole || own && id == r.self }))
 	bundle := list.bundle(r.valueSum)
 	return bundle.append(appendCards(b, cards))
 }
@@ -122,7 +123,7 @@ func (r *Replica) Import(now time.Duration, b []byte) (Ready, error) {
 	}
 	versions, floor := in.versions()
 	early := in.early()
-	seen, cards, bundle := in.context(), in.cards(), in.bundle()
+	seen, cards, bundle := in.context(), in.cards(), in.bundleOf(maxItems)
 	if !in.Done() {
 		return r.end(), crux.Errorf(op, crux.Corrupt, "%d bytes are not what a replica exports", len(b))
 	}

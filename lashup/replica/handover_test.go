@@ -206,3 +206,58 @@ func TestExportsOfOthersAreRefused(t *testing.T) {
 		t.Errorf("a byte too many: %v", err)
 	}
 }
+
+// Volatile keys go over however many writes made them.
+func TestManyVolatileKeysAreHandedOver(t *testing.T) {
+	w, n := alone(t)
+	const many = maxBatches + 200
+	for i := range many {
+		n.mustWrite(Write{Key: testKey(n.id, "volatile", fmt.Sprint(i)), Op: assign("x"), Volatile: true})
+	}
+	w.until(time.Minute, "the disk", func() bool { return len(n.unsynced) == 0 })
+	b, err := n.r.Export(w.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.stop()
+	r := n.open()
+	if _, err := r.Import(w.now, b); err != nil {
+		t.Fatal(err)
+	}
+	for i := range many {
+		if v, err := r.Get(testKey(n.id, "volatile", fmt.Sprint(i))); err != nil || v.Value.Type == 0 {
+			t.Fatalf("key %d: %+v, %v", i, v, err)
+		}
+	}
+}
+
+// Those that are too large together come back from the others.
+func TestVolatileKeysThatDoNotFitComeBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not with -short")
+	}
+	w := newWorld(t, 2, 1)
+	w.limits = Limits{CastRate: 1 << 30, Casts: 1 << 30}
+	w.linkAll()
+	w.startAll()
+	n, big := w.nodes[0], string(make([]byte, 900<<10))
+	const many = maxExport/(900<<10) + 4
+	have := func() (c int) {
+		for i := range many {
+			if n.value(testKey(n.id, "volatile", fmt.Sprintf("%02d", i))...) != nil {
+				c++
+			}
+		}
+		return c
+	}
+	for i := range many {
+		n.mustWrite(Write{Key: testKey(n.id, "volatile", fmt.Sprintf("%02d", i)), Op: assign(big), Volatile: true})
+		w.run(50 * time.Millisecond)
+	}
+	w.run(time.Minute)
+	n.handOver()
+	if c := have(); c == 0 || c == many {
+		t.Errorf("%d of %d are handed over", c, many)
+	}
+	w.until(5*time.Minute, "the rest", func() bool { return have() == many })
+}

@@ -32,12 +32,6 @@ func (r *Replica) Members(now time.Duration, list []Member) Ready {
 	return r.end()
 }
 
-// lists says whether a node is a member, or was evicted.
-func (r *Replica) lists(id crux.NodeID) bool {
-	_, ok := r.members[id]
-	return ok || id == r.self
-}
-
 // evict drops the keys of a node. What it received of their operations stays
 // received; when the node comes back, it says them anew.
 func (r *Replica) evict(id crux.NodeID) {

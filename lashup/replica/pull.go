@@ -132,8 +132,7 @@ func (r *Replica) takeChunk(p *peer, m *Chunk) {
 	case !news:
 		r.failPull(x) // it would go on for ever
 	case r.now >= x.began+pullMost:
-		r.pulls[planeIndex(x.volatile)] = nil
-		x.peer.quiet = r.now + 4*r.cfg.Params.Compare
+		r.makeWay(x)
 	case r.disk.bytes > r.cfg.Limits.Unsaved:
 		x.waiting = true
 	default:
@@ -165,9 +164,17 @@ func (r *Replica) coverVolatile(volatile bool, s crdt.Span) {
 	}
 }
 
+// makeWay ends a pull. The others have their turn for as long as it took.
+func (r *Replica) makeWay(x *pull) {
+	r.pulls[planeIndex(x.volatile)] = nil
+	if len(r.peers) > 1 {
+		x.peer.quiet = r.now + min(r.now-x.began, quietMost)
+	}
+}
+
 // endPull ends a pull after which nothing that the neighbour had is missing here.
 func (r *Replica) endPull(x *pull) {
-	r.pulls[planeIndex(x.volatile)] = nil
+	r.makeWay(x)
 	x.peer.fails = 0
 	if !x.volatile {
 		r.finishResync()

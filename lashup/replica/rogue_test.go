@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"encoding/binary"
 	"fmt"
 	"testing"
 	"time"
@@ -48,32 +47,17 @@ func TestOneNeighbourCannotMakeANodeStartOver(t *testing.T) {
 	}
 }
 
-// Whatever others say that nodes which never were have done: the vector is bounded,
-// and there is room for members.
-func TestNodesThatNeverWereHaveLittleRoom(t *testing.T) {
-	w := newWorld(t, 1, 1)
-	n := w.nodes[0]
-	n.start()
-	member := testID(9)
-	n.r.Members(w.now, []Member{{ID: n.id, Standing: Stable}, {ID: member, Standing: Stable}})
-	done := func(id crux.NodeID, lo, hi uint64) crdt.Span {
-		return crdt.Span{Node: id, Lo: crdt.Mark{Incarnation: 1 << 40, Seq: lo}, Hi: crdt.Mark{Incarnation: 1 << 40, Seq: hi}}
+// However many spans come at a time, they are hashed once.
+func TestManySpansAtATimeAreHashedOnce(t *testing.T) {
+	v := newVector()
+	for i := range uint64(20000) {
+		v.add(crdt.Span{Node: testID(9), Lo: crdt.Mark{Incarnation: 1, Seq: 2 * i}, Hi: crdt.Mark{Incarnation: 1, Seq: 2*i + 1}})
 	}
-	for i := range maxSpans {
-		id := crux.NodeID{0xff}
-		binary.BigEndian.PutUint32(id[4:], uint32(i))
-		n.r.received(false, done(id, 0, 1<<40))
+	if v.total != 0 || len(v.stale) != 1 {
+		t.Errorf("hashed already; %d are to be", len(v.stale))
 	}
-	gaps := done(member, 10, 11)
-	for _, s := range []crdt.Span{done(member, 0, 3), done(testID(8), 0, 1), gaps, done(member, 3, 4)} {
-		n.r.received(false, s)
-	}
-	v := n.r.durable
-	if !v.has(done(member, 0, 4)) || v.has(gaps) || v.has(done(testID(8), 0, 1)) || n.r.Stats().Forged == 0 {
-		t.Errorf("of a member it has %v; %d were refused", v.seen(member), n.r.Stats().Forged)
-	}
-	if size := len(appendContext(nil, v.context(nil))); size > maxContext {
-		t.Errorf("%d spans take %d bytes, and %d fit", v.spans, size, maxContext)
+	if v.hash() == 0 || len(v.stale) != 0 {
+		t.Error("not hashed")
 	}
 }
 
@@ -98,6 +82,32 @@ func TestNobodyIsPulledFromWithoutAnEnd(t *testing.T) {
 	}
 	if n.r.mayPull(p, false) || !n.r.mayPull(n.r.peers[other], false) {
 		t.Error("the other one has not its turn")
+	}
+}
+
+// Nor does who begins again as soon as it has ended.
+func TestNobodyIsPulledFromAgainAndAgain(t *testing.T) {
+	w := newWorld(t, 1, 1)
+	n := w.nodes[0]
+	n.start()
+	rogue := testID(7)
+	n.r.Neighbours(w.now, []crux.NodeID{rogue, testID(8)})
+	n.r.startPull(n.r.peers[rogue], false, make([]uint64, 1), []uint64{1})
+	for seq := range uint64(8) {
+		m := &Chunk{Nonce: n.r.pulls[0].nonce, More: true}
+		m.Covered.AddRange(crdt.Actor{Node: rogue, Incarnation: 1}, seq, seq+1)
+		n.r.Receive(w.now, rogue, m)
+		w.now += pullTimeout - time.Second
+	}
+	n.r.Receive(w.now, rogue, &Chunk{Nonce: n.r.pulls[0].nonce})
+	n.r.Receive(w.now, rogue, &Sums{Sums: []uint64{99}})
+	if n.r.pulls[0] != nil {
+		t.Error("it is pulled from again, and the others have no turn")
+	}
+	w.now += pullMost
+	n.r.Receive(w.now, rogue, &Sums{Sums: []uint64{99}})
+	if n.r.pulls[0] == nil {
+		t.Error("it is not pulled from any more")
 	}
 }
 

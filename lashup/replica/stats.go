@@ -49,4 +49,4 @@ func (r *Replica) Stats() Stats {
 
 // Hash is a hash of all durable keys and what they read as, and of what was
 // received: replicas that have the same are equal.
-func (r *Replica) Hash() (values, vector uint64) { return r.sum(), r.durable.total }
+func (r *Replica) Hash() (values, vector uint64) { return r.sum(), r.durable.hash() }

@@ -21,19 +21,13 @@ type vector struct {
 	nodes map[crux.NodeID]*track
 	sums  []uint64 // of the nodes' hashes, by the first byte of the ID; nil: no nodes
 	total uint64
-	spans int // of all nodes
+	stale map[crux.NodeID]*track // whose hashes are to be made
 }
 
-// maxSpans bounds a vector, so that its encoding fits a message whatever others say
-// that they have received: of nodes that are no members, and with gaps. A first span
-// of a member always has room, and a span that grows takes none.
-const maxSpans = 1 << 16
-
 type track struct {
-	seen    crdt.Context // of this node
-	counted int          // its spans
-	hash    uint64
-	keys    order[lastMark]
+	seen crdt.Context // of this node
+	hash uint64
+	keys order[lastMark]
 }
 
 // lastMark is the end of a span of a key's context.
@@ -84,26 +78,32 @@ func (v *vector) add(s crdt.Span) bool {
 	}
 	t := v.track(s.Node)
 	t.seen.AddSpan(s)
-	v.rehash(s.Node, t)
+	v.changed(s.Node, t)
 	return true
-}
-
-// full says whether there is no room for a span.
-func (v *vector) full(s crdt.Span) bool {
-	if v.spans < maxSpans {
-		return false
-	}
-	c := v.seen(s.Node).Clone()
-	before := c.Len()
-	c.AddSpan(s)
-	return c.Len() > before
 }
 
 // replace makes c what was received of a node.
 func (v *vector) replace(id crux.NodeID, c crdt.Context) {
 	t := v.track(id)
 	t.seen = c
-	v.rehash(id, t)
+	v.changed(id, t)
+}
+
+// changed has a node's hash made anew, once however many spans come together.
+func (v *vector) changed(id crux.NodeID, t *track) {
+	if v.stale == nil {
+		v.stale = map[crux.NodeID]*track{}
+	}
+	v.stale[id] = t
+}
+
+// hash is that of all that was received.
+func (v *vector) hash() uint64 {
+	for id, t := range v.stale {
+		v.rehash(id, t)
+	}
+	clear(v.stale)
+	return v.total
 }
 
 func (v *vector) rehash(id crux.NodeID, t *track) {
@@ -122,8 +122,6 @@ func (v *vector) rehash(id crux.NodeID, t *track) {
 		}
 		h = hashOf(b)
 	}
-	v.spans += t.seen.Len() - t.counted
-	t.counted = t.seen.Len()
 	v.sums[id[0]] += h - t.hash
 	v.total += h - t.hash
 	t.hash = h
@@ -137,6 +135,7 @@ func hashOf(b []byte) uint64 {
 
 // groups are the sums of n groups.
 func (v *vector) groups(n int) []uint64 {
+	v.hash()
 	out := make([]uint64, n)
 	for i, s := range v.sums {
 		out[i*n/maxGroups] += s
