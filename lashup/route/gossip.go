@@ -55,7 +55,6 @@ const (
 	churnHalf   = time.Second           // in which half of those are forgotten
 	digestEvery = 10 * time.Second      // ± half
 	pullOver    = time.Second           // without an answer
-	pullMost    = 30 * time.Second      // for all of a pull: ten thousand rows, if each answer takes 0.3 s
 	pullLater   = 150 * time.Millisecond
 	pullAgain   = 5 * time.Second       // after a pull, unless the neighbour says by itself that it has news
 	tellAfter   = 60 * time.Millisecond // a pull, and what floods now has arrived
@@ -234,7 +233,8 @@ func (g *Gossip) runTimers() {
 		g.flush()
 	}
 	if g.now >= g.pull.until {
-		g.giveUpPull()
+		g.pull.reset()
+		g.pullNext()
 	}
 	if g.now >= g.pull.tellAt {
 		g.tellPulled()

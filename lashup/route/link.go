@@ -16,8 +16,8 @@ type link struct {
 	count  uint32
 	told   uint64 // what it was last told of this one
 	toldAt time.Duration
-	stale  time.Duration // since when its table differs from this one, and a pull must wait; never: it need not
-	pullAt time.Duration // when to pull from it, if it still differs; who is due first comes first
+	stale  bool          // its table differs from this one, and a pull must wait
+	pullAt time.Duration // when to pull from it, if it still differs
 	pulled time.Duration // when that was last done
 }
 
@@ -66,7 +66,7 @@ func (g *Gossip) afford(l *link, checks float64) bool {
 
 // addLink gives the neighbour a free slot; nil if there is none.
 func (g *Gossip) addLink(peer crux.NodeID) *link {
-	l := &link{peer: peer, stale: never, pullAt: never, pulled: -pullAgain}
+	l := &link{peer: peer, pullAt: never, pulled: -pullAgain}
 	l.slot = slices.Index(g.links, nil)
 	switch {
 	case l.slot >= 0:

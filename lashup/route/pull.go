@@ -13,9 +13,8 @@ import (
 // joins gets the database once, from one neighbour, and two parts that were cut
 // off exchange what differs.
 type pulling struct {
-	from   *link                    // nil: none
-	until  time.Duration            // when it is given up, unless an answer comes
-	most   time.Duration            // when it is, whatever comes: a neighbour may answer without end
+	from   *link // nil: none
+	until  time.Duration
 	wants  []Stamp                  // still to be asked for
 	asked  map[crux.NodeID]struct{} // that did not come yet
 	unseen map[uint32]struct{}
@@ -28,9 +27,6 @@ func (p *pulling) reset() {
 		p.tellAt = never
 	}
 }
-
-// goOn gives the neighbour time for its next answer.
-func (p *pulling) goOn(now time.Duration) { p.until = min(now+pullOver, p.most) }
 
 // tell sends the digest of the table.
 func (g *Gossip) tell(l *link, answer bool) {
@@ -57,8 +53,7 @@ func (g *Gossip) tellPulled() {
 }
 
 func (g *Gossip) onDigest(l *link, m *Digest) {
-	since := min(g.now, l.stale, l.pullAt)
-	l.hash, l.count, l.stale, l.pullAt = m.Hash, m.Count, never, never
+	l.hash, l.count, l.stale, l.pullAt = m.Hash, m.Count, false, never
 	if m.Hash == g.t.hash {
 		return
 	}
@@ -76,7 +71,7 @@ func (g *Gossip) onDigest(l *link, m *Digest) {
 	}
 	switch {
 	case g.pull.from != nil:
-		l.stale = since
+		l.stale = true
 	case !g.afford(l, g.scan()):
 		l.pullAt = g.now + pullAgain
 	default:
@@ -89,55 +84,25 @@ func (g *Gossip) scan() float64 { return 1 + float64(g.t.n)/scanRows }
 
 func (g *Gossip) startPull(l *link) {
 	l.pullAt, l.pulled = never, g.now
-	g.pull.from, g.pull.most = l, g.now+pullMost
-	g.pull.goOn(g.now)
+	g.pull.from, g.pull.until = l, g.now+pullOver
 	g.send(l, &Buckets{g.t.buckets(bucketBits(min(g.t.n, int(l.count))))})
 }
 
-// endPull ends the pull, and begins the next one. If its neighbour has told of
-// another table meanwhile, it waits from now on as others do.
-func (g *Gossip) endPull() {
-	if l := g.pull.from; l.stale != never {
-		l.stale = g.now
-	}
-	g.pull.reset()
-	g.pullNext()
-}
-
-// giveUpPull ends a pull that was not answered, or took too long. The latter goes
-// on when others had their turn.
-func (g *Gossip) giveUpPull() {
-	if g.now >= g.pull.most {
-		g.pull.from.pullAt = g.now + pullAgain
-	}
-	g.endPull()
-}
-
-// pullNext begins the pull that is due first. Who had to wait is asked how it is
-// now, for most often the last pull brought what it has, too; but not after a long
-// wait, so that nobody comes before it by being faster.
+// pullNext begins the next pull, or asks those that had to wait how they are now.
 func (g *Gossip) pullNext() {
-	var next *link
 	for _, l := range g.links {
 		if l == nil {
 			continue
 		}
-		if l.stale != never && g.now-l.stale < pullOver {
+		if l.stale {
+			l.stale = false
 			g.tell(l, false)
-		} else {
-			l.pullAt = min(l.pullAt, l.stale)
 		}
-		l.stale = never
-		switch {
-		case g.now < l.pullAt:
-		case l.hash == g.t.hash:
-			l.pullAt = never
-		case next == nil || l.pullAt < next.pullAt:
-			next = l
+		if g.now >= l.pullAt {
+			if l.pullAt = never; l.hash != g.t.hash && g.pull.from == nil {
+				g.startPull(l)
+			}
 		}
-	}
-	if next != nil {
-		g.startPull(next)
 	}
 }
 
@@ -173,7 +138,7 @@ func (g *Gossip) onSummary(l *link, m *Summary) {
 	if g.pull.from != l {
 		return
 	}
-	g.pull.goOn(g.now)
+	g.pull.until = g.now + pullOver
 	for _, s := range m.Stamps {
 		if g.lacks(s) && len(g.pull.wants) < MaxNodes {
 			g.pull.wants = append(g.pull.wants, s)
@@ -207,7 +172,7 @@ func (g *Gossip) sendWant() {
 		p.wants = p.wants[1:]
 	}
 	if len(ask) > 0 {
-		p.goOn(g.now)
+		p.until = g.now + pullOver
 		slices.SortFunc(ask, crux.NodeID.Compare) // a hostile summary may come in several disordered parts
 		ask = slices.Compact(ask)
 		if p.asked == nil {
@@ -219,8 +184,10 @@ func (g *Gossip) sendWant() {
 		g.send(p.from, &Want{ask})
 		return
 	}
-	g.tell(p.from, true)
-	g.endPull()
+	l := p.from
+	p.reset()
+	g.tell(l, true)
+	g.pullNext()
 }
 
 func (g *Gossip) onWant(l *link, m *Want) {

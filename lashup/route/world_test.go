@@ -24,8 +24,7 @@ type world struct {
 	by    map[crux.NodeID]*peer
 	g     *graph // the links, which are the nodes' edges, too
 	loss  float64
-	lag   time.Duration // of each message, beside the usual delay
-	codec bool          // through Decode and Append; each peer then has an index of its own
+	codec bool // through Decode and Append; each peer then has an index of its own
 	bytes map[string]int
 }
 
@@ -92,7 +91,7 @@ func (w *world) run(d time.Duration) {
 }
 
 func (w *world) delay() time.Duration {
-	return w.lag + 200*time.Microsecond + time.Duration(w.rand.IntN(1000))*time.Microsecond
+	return 200*time.Microsecond + time.Duration(w.rand.IntN(1000))*time.Microsecond
 }
 
 // link connects two nodes, or takes their link away; both publish it.
