@@ -2,7 +2,6 @@ package lashup
 
 import (
 	"context"
-	"slices"
 	"strings"
 
 	"google.golang.org/grpc"
@@ -10,7 +9,6 @@ import (
 	"fulcrum.example/crux"
 	"fulcrum.example/crux/wire"
 	"fulcrum.example/lashup/cast"
-	"fulcrum.example/lashup/node"
 	pb "fulcrum.example/protos/lashup"
 )
 
@@ -46,31 +44,11 @@ func (a multicastAPI) Send(ctx context.Context, m *pb.SendRequest) (*pb.SendRepl
 		}
 		r.Options.Only = append(r.Options.Only, id)
 	}
-	if err := a.members(ctx, r.Options.Only); err != nil {
-		return nil, err
-	}
 	id, err := a.net.Publish(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	return &pb.SendReply{Id: messageIDTo(id)}, nil
-}
-
-// members refuses nodes that are no members.
-func (a multicastAPI) members(ctx context.Context, list []crux.NodeID) error {
-	if len(list) == 0 {
-		return nil
-	}
-	v, err := a.net.View(ctx)
-	if err != nil {
-		return err
-	}
-	for _, id := range list {
-		if !slices.ContainsFunc(v.Members, func(m node.Member) bool { return m.ID == id }) {
-			return crux.Errorf("multicast", crux.NotFound, "%s is no member: see 'fulcrum fabric members'", id)
-		}
-	}
-	return nil
 }
 
 func messageIDTo(id cast.ID) *pb.MessageID {

@@ -139,13 +139,20 @@ func TestAnUpgradeUnderLoadLosesNothingAndNobodyNotices(t *testing.T) {
 	next.stop()
 }
 
+// two is a bloc of two hosts that see each other.
+func two(t *testing.T) (b *bloc, old *routine, clients []*fabric.Client) {
+	t.Helper()
+	b = newBloc(t, 2)
+	old = b.hosts[0].run("lashup1_0")
+	b.hosts[1].run("lashup1_0")
+	clients = []*fabric.Client{b.hosts[0].client(), b.hosts[1].client()}
+	b.formed(clients, 2)
+	return b, old, clients
+}
+
 func TestASuccessorThatDiesLeavesAllToTheOldProcess(t *testing.T) {
 	t.Parallel()
-	b := newBloc(t, 2)
-	old := b.hosts[0].run("lashup1_0")
-	b.hosts[1].run("lashup1_0")
-	clients := []*fabric.Client{b.hosts[0].client(), b.hosts[1].client()}
-	b.formed(clients, 2)
+	b, old, clients := two(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var watchers sync.WaitGroup
@@ -197,11 +204,7 @@ func TestASuccessorThatDiesLeavesAllToTheOldProcess(t *testing.T) {
 // store late.
 func TestASuccessorThatIsLateLeavesAllToTheOldProcess(t *testing.T) {
 	t.Parallel()
-	b := newBloc(t, 2)
-	old := b.hosts[0].run("lashup1_0")
-	b.hosts[1].run("lashup1_0")
-	clients := []*fabric.Client{b.hosts[0].client(), b.hosts[1].client()}
-	b.formed(clients, 2)
+	b, old, clients := two(t)
 	must(t, clients[0].Counter("x").Incr(soon(t), 1))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

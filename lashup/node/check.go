@@ -26,7 +26,7 @@ func (n *Node) Check(ctx context.Context, id crux.NodeID) (detect.Result, error)
 	}
 	p := n.people.Load()
 	if p.keys[id] == nil {
-		return detect.Result{}, crux.Errorf(op, crux.NotFound, "%s is no member: see 'fulcrum fabric members'", id)
+		return detect.Result{}, errStranger(op, id)
 	}
 	if rows := p.rows[id]; n.pairs.Card(id) == nil && len(rows) > 0 {
 		bounded, cancel := context.WithTimeout(ctx, askMost)
@@ -73,9 +73,15 @@ func (c *core) result(r *detect.Result) {
 }
 
 // Publish multicasts a message: see cast.Request. Errors: Invalid, the request is
-// wrong; Exhausted, there is no room for it now; Unavailable, the node is being
-// handed over.
+// wrong; NotFound, it is for a node that is no member; Exhausted, there is no room for
+// it now; Unavailable, the node is being handed over.
 func (n *Node) Publish(ctx context.Context, req cast.Request) (id cast.ID, err error) {
+	p := n.people.Load()
+	for _, o := range req.Options.Only {
+		if p.keys[o] == nil {
+			return id, errStranger("multicast", o)
+		}
+	}
 	err = n.do(ctx, func(c *core) error {
 		if c.thawed != nil {
 			return errFrozen("publish")
@@ -86,6 +92,10 @@ func (n *Node) Publish(ctx context.Context, req cast.Request) (id cast.ID, err e
 		return err // it says what is wrong with the request, or when to ask again
 	})
 	return id, err
+}
+
+func errStranger(op string, id crux.NodeID) error {
+	return crux.Errorf(op, crux.NotFound, "%s is no member: see 'fulcrum fabric members'", id)
 }
 
 func errFrozen(op string) error {

@@ -103,6 +103,9 @@ func TestChecksAnswer(t *testing.T) {
 	t.Parallel()
 	w := form(t, 3)
 	a, b, c := w.all[0], w.all[1], w.all[2]
+	if _, err := a.Publish(soon(t), cast.Request{Topic: "x", Options: cast.Options{Only: []crux.NodeID{b.member.ID, {1}}}}); crux.KindOf(err) != crux.NotFound {
+		t.Errorf("to who is no member: %v", err)
+	}
 	if r, err := a.Check(soon(t), b.member.ID); err != nil || r.State != detect.Alive || r.RTT <= 0 {
 		t.Errorf("a living node: %+v, %v", r, err)
 	}

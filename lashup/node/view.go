@@ -112,7 +112,7 @@ type Branch struct {
 func (n *Node) Tree(ctx context.Context, origin crux.NodeID) (list []Branch, err error) {
 	p := n.people.Load()
 	if p.keys[origin] == nil {
-		return nil, crux.Errorf("tree", crux.NotFound, "%s is no member: see 'fulcrum fabric members'", origin)
+		return nil, errStranger("tree", origin)
 	}
 	list = make([]Branch, 0, len(p.keys))
 	err = n.do(ctx, func(c *core) error {

@@ -15,15 +15,22 @@ import (
 	"fulcrum.example/lashup/store/vfs"
 )
 
-func TestTwoProcessesNeverHaveOneFolder(t *testing.T) {
+// folder is one on the disk.
+func folder(t *testing.T) *vfs.OS {
+	t.Helper()
 	fs, err := vfs.OpenOS(filepath.Join(t.TempDir(), "store"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer fs.Close()
+	t.Cleanup(func() { fs.Close() })
+	return fs
+}
+
+func TestTwoProcessesNeverHaveOneFolder(t *testing.T) {
+	fs := folder(t)
 	n := &net{}
 	s := n.open(t, 1, 1, fs)
-	_, err = Open(n.config(1, 2, fs), nil)
+	_, err := Open(n.config(1, 2, fs), nil)
 	if crux.KindOf(err) != crux.Unavailable || !strings.Contains(err.Error(), "is locked by process") {
 		t.Errorf("opened twice: %v", err)
 	}
@@ -38,11 +45,7 @@ func TestTwoProcessesNeverHaveOneFolder(t *testing.T) {
 
 // Who has patience gets the folder when the other lets go of it.
 func TestAFolderIsWaitedFor(t *testing.T) {
-	fs, err := vfs.OpenOS(filepath.Join(t.TempDir(), "store"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer fs.Close()
+	fs := folder(t)
 	n := &net{}
 	s := n.open(t, 1, 1, fs)
 	mustWrite(t, s, put("a", "1"))
